@@ -1,0 +1,39 @@
+"""Optimizers, learning-rate schedules and weight averaging on CIFAR-10, compared honestly."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from optimcifar.averaging import EpochEndWeightAveraging as EpochEndWeightAveraging
+    from optimcifar.cifar10 import CIFAR10DataModule as CIFAR10DataModule
+    from optimcifar.classifier import ImageClassifier as ImageClassifier
+    from optimcifar.datamodule import ImageDataModule as ImageDataModule
+    from optimcifar.network import ConvNet as ConvNet
+    from optimcifar.run_folder import RunLogger as RunLogger
+    from optimcifar.run_folder import RunSummary as RunSummary
+    from optimcifar.shapes10 import Shapes10DataModule as Shapes10DataModule
+
+# Read on first use (PEP 562): importing torch takes seconds, which `optimcifar --version` has no need of.
+_MODULES = {
+    "CIFAR10DataModule": "cifar10",
+    "ConvNet": "network",
+    "EpochEndWeightAveraging": "averaging",
+    "ImageClassifier": "classifier",
+    "ImageDataModule": "datamodule",
+    "RunLogger": "run_folder",
+    "RunSummary": "run_folder",
+    "Shapes10DataModule": "shapes10",
+}
+__all__ = ["__version__", *_MODULES]  # noqa: PLE0604  the names are strings
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,140 @@
+"""The LightningModule: a network, its loss, and the optimizer and schedule that train it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torchmetrics import MeanMetric
+
+from optimcifar.datamodule import Images
+from optimcifar.network import ConvNet
+
+OptimizerCallable = Callable[[Iterable[Any]], Optimizer]
+LRSchedulerCallable = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
+
+# The hyperparameter by which LightningCLI marks what it can build again from a checkpoint.
+_INSTANTIATOR = "_instantiator"
+
+
+class ImageClassifier(LightningModule):
+    """Trains a network to classify images, by cross-entropy, with any optimizer and learning-rate schedule.
+
+    Logs, an epoch at a time: ``train_loss`` and ``train_acc``, means over the epoch's images as they were seen;
+    ``val_loss`` and ``val_acc``, ``test_loss`` and ``test_acc``; and ``lr``, the rate of the first parameter group
+    in the epoch's last step. Accuracies are fractions from 0 to 1.
+
+    Args:
+        net: images (N, 3, 32, 32) float32 to logits (N, classes); None for a new ``ConvNet``.
+        optimizer: called with the parameters, returns the optimizer; None for ``SGD(lr=0.01, momentum=0.9)``.
+        lr_scheduler: called with the optimizer, returns the schedule; None for a constant rate. A
+            ``ReduceLROnPlateau`` follows its attribute ``monitor``, or ``val_loss`` where it has none.
+        lr_interval: whether the schedule moves on every ``"epoch"`` or every optimizer ``"step"``.
+
+    Raises:
+        ValueError: ``lr_interval`` is neither of the two.
+
+    Example:
+        >>> classifier = ImageClassifier(optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-3))
+        >>> classifier(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(
+        self,
+        net: nn.Module | None = None,
+        optimizer: OptimizerCallable | None = None,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        lr_interval: Literal["epoch", "step"] = "epoch",
+    ) -> None:
+        if lr_interval not in ("epoch", "step"):
+            raise ValueError(f"lr_interval must be 'epoch' or 'step', got {lr_interval!r}")
+        super().__init__()
+        self.save_hyperparameters(ignore=["net", "optimizer", "lr_scheduler"], logger=False)
+        if _INSTANTIATOR in self.hparams:
+            # From the command line all arguments are known as paths and numbers, which a checkpoint can hold and
+            # load again; networks and functions made in Python are not.
+            self.save_hyperparameters(logger=False)
+        self.net = ConvNet() if net is None else net
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.lr_interval = lr_interval
+        self.train_loss, self.train_acc = MeanMetric(), MeanMetric()
+        self.val_loss, self.val_acc = MeanMetric(), MeanMetric()
+        self.test_loss, self.test_acc = MeanMetric(), MeanMetric()
+        # What the epoch's batches gave, loss, hits and size, on the device: looking at them only at the epoch's end
+        # keeps the steps free of logging, which costs more than they do, and of synchronisation.
+        self._seen: dict[int, tuple[Tensor, Tensor, int]] = {}
+        self._lr = float("nan")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the network's logits, (N, classes), of normalised ``images``, (N, 3, 32, 32)."""
+        logits: Tensor = self.net(images)
+        return logits
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return the selected optimizer and, if there is one, the schedule with its interval."""
+        parameters = self.parameters()
+        optimizer = self.optimizer(parameters) if self.optimizer else SGD(parameters, lr=0.01, momentum=0.9)
+        if self.lr_scheduler is None:
+            return optimizer
+        scheduler = self.lr_scheduler(optimizer)
+        monitor = getattr(scheduler, "monitor", "val_loss")
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": self.lr_interval, "monitor": monitor},
+        }
+
+    def training_step(self, batch: Images, batch_idx: int) -> Tensor:
+        """Return the mean cross-entropy of a training batch."""
+        images, labels = batch
+        logits = self(images)
+        loss = F.cross_entropy(logits, labels)
+        # An optimizer with a closure, such as LBFGS, comes back to a batch: its first evaluation counts.
+        if batch_idx not in self._seen:
+            self._seen[batch_idx] = (loss.detach(), hits(logits, labels), len(labels))
+            self._lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Log the means over the epoch's images, and the rate."""
+        if not self._seen:
+            return
+        losses, hits, sizes = zip(*self._seen.values(), strict=True)
+        self._seen.clear()
+        weights = torch.tensor(sizes, device=self.device)
+        self.train_loss.update(torch.stack(losses), weights)
+        self.train_acc.update(torch.stack(hits) / weights, weights)
+        self.log_dict({"lr": self._lr, "train_loss": self.train_loss, "train_acc": self.train_acc})
+
+    def validation_step(self, batch: Images, batch_idx: int) -> None:
+        """Log loss and accuracy on the validation images."""
+        self._evaluate(batch, self.val_loss, self.val_acc)
+        self.log_dict({"val_loss": self.val_loss, "val_acc": self.val_acc})
+
+    def test_step(self, batch: Images, batch_idx: int) -> None:
+        """Log loss and accuracy on the test images."""
+        self._evaluate(batch, self.test_loss, self.test_acc)
+        self.log_dict({"test_loss": self.test_loss, "test_acc": self.test_acc})
+
+    def predict_step(self, batch: Images, batch_idx: int) -> Tensor:
+        """Return the probabilities, (N, classes), of a batch."""
+        return self(batch[0]).softmax(1)
+
+    def _evaluate(self, batch: Images, mean_loss: MeanMetric, accuracy: MeanMetric) -> None:
+        images, labels = batch
+        logits = self(images)
+        mean_loss.update(F.cross_entropy(logits, labels), len(labels))
+        accuracy.update(hits(logits, labels) / len(labels), len(labels))
+
+
+def hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return how many of the labels, (N,), have the largest of their logits, (N, classes); a scalar."""
+    return (logits.detach().argmax(1) == labels).sum()

@@ -1,0 +1,277 @@
+"""Labelled 32x32 images in memory, their split, and the order in which training sees them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+# Evaluation has no gradients to keep: larger batches than in training cost little memory and save time.
+_EVALUATION_BATCH_SIZE = 500
+
+
+class DataError(RuntimeError):
+    """Images that are missing, damaged or not what they should be."""
+
+
+class Images(NamedTuple):
+    """Images and their labels.
+
+    Attributes:
+        pixels: (N, 32, 32, 3) uint8, red-green-blue.
+        labels: (N,) int64, 0 to the number of classes less one.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+
+
+def stratified_split(labels: Tensor, val_size: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Draw ``val_size`` validation images, from each class in proportion to its share.
+
+    Args:
+        labels: (N,) class of every image.
+        val_size: number of validation images, 0 to N - 1.
+        seed: equal seeds give equal splits.
+
+    Returns:
+        The positions of the training and of the validation images, both rising.
+
+    Raises:
+        ValueError: ``val_size`` is negative or leaves no image to train on.
+    """
+    if not 0 <= val_size < len(labels):
+        raise ValueError(f"val_size must be from 0 to {len(labels) - 1} (of {len(labels)} images), got {val_size}")
+    generator = np.random.default_rng([seed, 0])
+    classes = [generator.permutation(np.flatnonzero(labels == c)) for c in np.unique(labels)]
+    # An image's place within its class, as a fraction: the val_size smallest hold an equal share of every class.
+    place = np.concatenate([(np.arange(len(c)) + 0.5) / len(c) for c in classes])
+    chosen = np.concatenate(classes)[np.argsort(place, kind="stable")]
+    return torch.from_numpy(np.sort(chosen[val_size:])), torch.from_numpy(np.sort(chosen[:val_size]))
+
+
+class SubsetInMemory(Dataset[Images]):
+    """Some of the images, handed out a whole batch at a time.
+
+    Args:
+        images: all images; they are shared, not copied.
+        positions: (M,) which of them belong to this subset.
+    """
+
+    def __init__(self, images: Images, positions: Tensor) -> None:
+        self.images = images
+        self.positions = positions
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> Images:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> Images:
+        """Return the batch of these images in one copy; the loader asks for it by this name."""
+        chosen = self.positions[torch.as_tensor(indices)]
+        return Images(self.images.pixels.index_select(0, chosen), self.images.labels.index_select(0, chosen))
+
+
+class SeedEpochSampler(DistributedSampler[Images]):
+    """Shuffles by (seed, epoch) alone, and gives every process its own share of one common order.
+
+    Neither other users of the random generators nor a resumed run change the order. Lightning tells the
+    epoch through ``set_epoch``, and leaves samplers of this base class in place on several devices. All
+    processes take equally many images: up to ``num_replicas`` - 1 images of an epoch, other ones in each, are
+    left out where the number does not divide; none comes twice.
+
+    Args:
+        dataset: what to draw from.
+        seed: equal seeds give equal orders.
+        num_replicas: number of processes.
+        rank: this process, from 0.
+    """
+
+    def __init__(self, dataset: SubsetInMemory, seed: int, num_replicas: int = 1, rank: int = 0) -> None:
+        super().__init__(dataset, num_replicas=num_replicas, rank=rank, seed=seed, drop_last=True)
+
+    def order(self, epoch: int) -> Tensor:
+        """Return the order of the subset's images in an epoch, counted from 0, over all processes."""
+        # A sequence as seed keeps (seed 0, epoch 1) and (seed 1, epoch 0) apart, as their sum would not.
+        order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.dataset))  # type: ignore[arg-type]
+        return torch.from_numpy(order)
+
+    def __iter__(self) -> Iterator[int]:
+        share = self.order(self.epoch)[self.rank :: self.num_replicas]
+        return iter(share[: len(self)].tolist())
+
+    def __len__(self) -> int:
+        return len(self.dataset) // self.num_replicas  # type: ignore[arg-type]
+
+
+class InOrderSampler(DistributedSampler[Images]):
+    """Every image once, in order, shared out over the processes; for evaluation.
+
+    Unlike its base it repeats no image to make the shares equal, so that a metric over all is exact.
+    """
+
+    def __init__(self, dataset: SubsetInMemory, num_replicas: int = 1, rank: int = 0) -> None:
+        super().__init__(dataset, num_replicas=num_replicas, rank=rank, shuffle=False)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.rank, len(self.dataset), self.num_replicas))  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(range(self.rank, len(self.dataset), self.num_replicas))  # type: ignore[arg-type]
+
+
+def _as_is(batch: Images) -> Images:
+    return batch
+
+
+class ImageDataModule(LightningDataModule):
+    """Base of the data modules: holds uint8 images, splits them, and normalises them a batch at a time.
+
+    A subclass says where images come from, in ``read_train`` and ``read_test``. Batches reach the module as
+    ``Images``: pixels (N, 3, 32, 32) float32, ``(value / 255 - mean) / std``, and labels (N,) int64.
+
+    Args:
+        batch_size: training images per batch and per process, at least 1.
+        val_size: number of training images held out for validation, from every class in proportion; 0 trains on
+            all of them, without validation.
+        mean: subtracted from the pixels' values, which are 0 to 1: one number, or one a channel.
+        std: what they are divided by then; greater than 0.
+        seed: decides the split, and with the epoch the order of the images.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    class_names: tuple[str, ...]
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        val_size: int = 5000,
+        mean: float | list[float] = 0.5,
+        std: float | list[float] = 0.5,
+        seed: int = 0,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if val_size < 0:
+            raise ValueError(f"val_size must be at least 0, got {val_size}")
+        if seed < 0:
+            raise ValueError(f"seed must be at least 0, got {seed}")
+        for name, value in (("mean", mean), ("std", std)):
+            if isinstance(value, list) and len(value) != 3:
+                raise ValueError(f"{name} must be one number or three, got {len(value)}")
+        if torch.as_tensor(std).min() <= 0:
+            raise ValueError(f"std must be greater than 0, got {std}")
+        super().__init__()
+        self.batch_size = batch_size
+        self.val_size = val_size
+        self.seed = seed
+        # (value / 255 - mean) / std as value * scale + shift, for channels or for all of them
+        self._scale = 1 / (255 * torch.as_tensor(std, dtype=torch.float32).reshape(-1, 1, 1))
+        self._shift = -torch.as_tensor(mean, dtype=torch.float32).reshape(-1, 1, 1) * 255 * self._scale
+        self._train: SubsetInMemory | None = None
+        self._val: SubsetInMemory | None = None
+        self._test: SubsetInMemory | None = None
+
+    @property
+    @abstractmethod
+    def dataset_name(self) -> str:
+        """What the images are, as it is shown beside every figure measured on them."""
+
+    @abstractmethod
+    def read_train(self) -> Images:
+        """Return all training images, those held out for validation among them."""
+
+    @abstractmethod
+    def read_test(self) -> Images:
+        """Return the test images."""
+
+    def setup(self, stage: str) -> None:
+        """Read the images that a stage needs: the test images for ``"test"`` only."""
+        if stage == "test":
+            if self._test is None:
+                images = self.read_test()
+                self._test = SubsetInMemory(images, torch.arange(len(images.labels)))
+        elif self._train is None:
+            images = self.read_train()
+            train, val = stratified_split(images.labels, self.val_size, self.seed)
+            self._train, self._val = SubsetInMemory(images, train), SubsetInMemory(images, val)
+
+    @property
+    def train_positions(self) -> Tensor:
+        """(N,) which of the training images are trained on, after ``setup("fit")``."""
+        return _after_setup(self._train, "fit").positions
+
+    @property
+    def val_positions(self) -> Tensor:
+        """(N,) which of the training images are held out for validation, after ``setup("fit")``."""
+        return _after_setup(self._val, "fit").positions
+
+    @property
+    def val_labels(self) -> Tensor:
+        """(M,) the classes of the validation images, in the order of ``val_positions``, after ``setup("fit")``."""
+        subset = _after_setup(self._val, "fit")
+        return subset.images.labels[subset.positions]
+
+    def train_order(self, epoch: int) -> Tensor:
+        """Return the positions among all training images in the order in which an epoch, from 0, sees them."""
+        return self.train_positions[SeedEpochSampler(_after_setup(self._train, "fit"), self.seed).order(epoch)]
+
+    def train_dataloader(self) -> DataLoader[Images]:
+        """Return the loader of the training images, in the order of (seed, epoch)."""
+        subset = _after_setup(self._train, "fit")
+        sampler = SeedEpochSampler(subset, self.seed, *self._processes())
+        return DataLoader(subset, batch_size=self.batch_size, sampler=sampler, collate_fn=_as_is)
+
+    def val_dataloader(self) -> DataLoader[Images] | list[DataLoader[Images]]:
+        """Return the loader of the validation images; an empty list where there are none."""
+        subset = _after_setup(self._val, "fit")
+        return self._evaluation_loader(subset) if len(subset) else []
+
+    def test_dataloader(self) -> DataLoader[Images]:
+        """Return the loader of the test images."""
+        return self._evaluation_loader(_after_setup(self._test, "test"))
+
+    def predict_dataloader(self) -> DataLoader[Images]:
+        """Return the loader of the validation images, the ones held out that are not for the final test.
+
+        Raises:
+            ValueError: ``val_size`` is 0.
+        """
+        subset = _after_setup(self._val, "predict")
+        if not len(subset):
+            raise ValueError("val_size must be at least 1 to predict: it is the validation images that are predicted")
+        return self._evaluation_loader(subset)
+
+    def on_after_batch_transfer(self, batch: Images, dataloader_idx: int) -> Images:
+        """Normalise a batch, which is on the device by now: uint8 is a quarter of the bytes to move."""
+        pixels, labels = batch
+        # Pixels lie channel after channel within an image's pixel, which is the memory format that convolutions of
+        # few channels like best: the view keeps it.
+        values = pixels.permute(0, 3, 1, 2).float()  # (N, 3, 32, 32), channels_last
+        scale, shift = self._scale.to(values.device), self._shift.to(values.device)
+        return Images(values.mul_(scale).add_(shift), labels)
+
+    def _evaluation_loader(self, subset: SubsetInMemory) -> DataLoader[Images]:
+        sampler = InOrderSampler(subset, *self._processes())
+        batch_size = max(self.batch_size, _EVALUATION_BATCH_SIZE)
+        return DataLoader(subset, batch_size=batch_size, sampler=sampler, collate_fn=_as_is)
+
+    def _processes(self) -> tuple[int, int]:
+        """Return the number of processes and this one's rank."""
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+
+
+def _after_setup(subset: SubsetInMemory | None, stage: str) -> SubsetInMemory:
+    if subset is None:
+        raise RuntimeError(f'the images are not read yet: call setup("{stage}") first')
+    return subset

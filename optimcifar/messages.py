@@ -1,0 +1,52 @@
+"""Long error messages of the libraries, said in a line or two."""
+
+from __future__ import annotations
+
+import re
+
+_LONGEST_LINE = 300
+
+
+def usage_message(message: str) -> str:
+    """Say what is wrong with an option, from jsonargparse's account of all that it tried.
+
+    The account names the option in parts, from the outside in, and for each type that the option may have the reason
+    why the value is none of that type.
+    """
+    option = "--" + ".".join(re.findall(r'Parser key "([^"]+)"', message))
+    if match := re.search(r"Option '([^']+)' is not accepted", message):
+        owner = re.search(r"class_path='([^']+)'", message)
+        return f"{option}.{match[1]}: {owner[1] if owner else option[2:]} has no argument {match[1]!r}"
+    if match := re.search(r"arguments are required: ([\w.]+)", message):
+        return f"{option}.{match[1]} is missing: it has no default"
+    if match := re.search(r"Expected a dot import path string: (.+)", message):
+        expected = _expected_types(message)
+        if not expected:
+            return (
+                f"{option}: there is no class {match[1]!r} that fits here; "
+                "name one that PyTorch has, or the path of your own, such as my_file.MyClass"
+            )
+    if expected := _expected_types(message):
+        got = re.search(r"Given value: (.+?)(?:\. Got value.*)?$|Got value: (.+)$", message, re.MULTILINE)
+        return f"{option}: expected {' or '.join(expected)}" + (f", got {(got[1] or got[2])!r}" if got else "")
+    return brief(re.sub(r'Parser key "([^"]+)":', r"--\1:", message))
+
+
+def error_message(error: Exception) -> str:
+    """Say what stopped a run."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return brief(str(error)) or type(error).__name__
+
+
+def brief(message: str) -> str:
+    """Return the first two lines that say something, each cut to a length that a terminal can show."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    if lines and lines[0].endswith(":"):
+        lines = [" ".join(lines[:2]), *lines[2:]]
+    return "\n".join(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..." for line in lines[:2])
+
+
+def _expected_types(message: str) -> list[str]:
+    names = re.findall(r"Expected an? (?:<class '(?:\w+\.)*(\w+)'>|typing\.Literal\[(.+?)\])", message)
+    return list(dict.fromkeys(name or f"one of {choices}" for name, choices in names if name != "NoneType"))

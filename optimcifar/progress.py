@@ -1,0 +1,117 @@
+"""What a person sees while a run is under way."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging, TQDMProgressBar
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+from lightning.pytorch.utilities import rank_zero_only
+from tqdm import tqdm
+
+from optimcifar.datamodule import ImageDataModule
+from optimcifar.run_folder import device_name, import_path
+
+
+class EpochBar(TQDMProgressBar):
+    """A progress bar for the epoch under way, which leaves nothing behind."""
+
+    def __init__(self) -> None:
+        # Drawing the bar costs as much as several steps of a small network: every tenth is often enough for an eye.
+        super().__init__(refresh_rate=10)
+
+    def init_train_tqdm(self) -> Tqdm:
+        """Return the bar of the training steps."""
+        bar = super().init_train_tqdm()
+        bar.leave = False
+        return bar
+
+    def init_validation_tqdm(self) -> Tqdm:
+        """Return no visible bar: validation takes a moment."""
+        return Tqdm(disable=True)
+
+    def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
+        """Begin the bar anew."""
+        super().on_train_epoch_start(trainer, *args)
+        self.train_progress_bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:  # type: ignore[override]
+        """Return nothing: the epochs' lines have the metrics."""
+        return {}
+
+
+class EpochLines(Callback):
+    """Prints what will run when training starts, and one line after every epoch.
+
+    With an optimizer and a scheduler of any class: all their arguments are shown, those that nobody set as well.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the network, the data, the optimizer and the schedule."""
+        _print(_describe_run(trainer, pl_module))
+        for optimizer in trainer.optimizers:
+            _print(f"optimizer  {_call(optimizer, optimizer.defaults)}")
+        for config in trainer.lr_scheduler_configs:
+            arguments = _attributes(config.scheduler)
+            _print(f"schedule   {_call(config.scheduler, arguments)}, every {config.interval}")
+        if not trainer.lr_scheduler_configs:
+            _print("schedule   none, the learning rate is constant")
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, StochasticWeightAveraging):
+                _print(f"averaging  {_call(callback, _attributes(callback))}")
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the line of the epoch before: only now are all of its values there."""
+        if trainer.current_epoch and trainer.callback_metrics:
+            _print(_epoch_line(trainer))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the line of the last epoch."""
+        if trainer.callback_metrics:
+            _print(_epoch_line(trainer))
+
+
+@rank_zero_only
+def _print(line: str) -> None:
+    # Through tqdm, which keeps the line above a bar that may be there.
+    tqdm.write(line)
+
+
+def _describe_run(trainer: Trainer, pl_module: LightningModule) -> str:
+    net = getattr(pl_module, "net", pl_module)
+    parameters = sum(parameter.numel() for parameter in net.parameters())
+    text = f"{type(net).__name__}, {parameters:,} parameters"
+    data = trainer.datamodule
+    if isinstance(data, ImageDataModule):
+        text += f", on {data.dataset_name}: {len(data.train_positions):,} training images"
+        text += f", {len(data.val_positions):,} for validation, seed {data.seed}"
+    return f"{text}; {device_name(trainer)}"
+
+
+def _epoch_line(trainer: Trainer) -> str:
+    metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+    width = len(str(trainer.max_epochs))
+    text = f"epoch {trainer.current_epoch:{width}}/{trainer.max_epochs}  lr {metrics.get('lr', float('nan')):<9.4g}"
+    text += f" train loss {metrics.get('train_loss', float('nan')):.4f}"
+    if "val_loss" in metrics:
+        text += f"  val loss {metrics['val_loss']:.4f}  val acc {metrics['val_acc']:.4f}"
+    if "val_loss_swa" in metrics:
+        text += f"  averaged: val loss {metrics['val_loss_swa']:.4f}  val acc {metrics['val_acc_swa']:.4f}"
+    return f"{text}  {metrics.get('seconds', float('nan')):.1f} s"
+
+
+def _call(instance: object, arguments: dict[str, Any]) -> str:
+    listed = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    return f"{import_path(type(instance))}({listed})"
+
+
+def _attributes(instance: object) -> dict[str, Any]:
+    """Return those of the constructor's arguments that the instance keeps under their name, bare or with a ``_``."""
+    found = {}
+    for name in inspect.signature(type(instance)).parameters:
+        for attribute in (name, f"_{name}"):
+            if hasattr(instance, attribute) and name not in ("optimizer", "last_epoch"):
+                found.setdefault(name, getattr(instance, attribute))
+    return found

@@ -1,0 +1,295 @@
+"""LightningCLI set up for this package: ``fit``, ``validate``, ``test`` and ``predict``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import Namespace
+from jsonargparse.typing import restricted_number_type
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+# Imported, so that they can be named without their module on the command line and in configurations.
+from optimcifar.averaging import EpochEndWeightAveraging as EpochEndWeightAveraging
+from optimcifar.cifar10 import CIFAR10DataModule as CIFAR10DataModule
+from optimcifar.classifier import ImageClassifier
+from optimcifar.datamodule import ImageDataModule
+from optimcifar.evaluation import EvaluationSummary, PredictionWriter
+from optimcifar.messages import usage_message
+from optimcifar.progress import EpochBar, EpochLines
+from optimcifar.run_folder import RunLogger, RunSummary
+from optimcifar.shapes10 import Shapes10DataModule as Shapes10DataModule
+
+Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
+
+# The options that name a class whose arguments are options below them.
+_CLASS_OPTIONS = ("--data", "--model.net", "--model.optimizer", "--model.lr_scheduler")
+
+
+_MODEL_ARGUMENTS = ("net", "optimizer", "lr_scheduler", "lr_interval")
+
+# Lightning's warnings about what is meant to be so here, and one of its own making.
+_NOISE = (
+    "LightningCLI's args parameter is intended",
+    ".*does not have many workers",
+    ".*smaller than the logging interval",
+    ".*no `val_dataloader`",
+    ".*LeafSpec",
+)
+
+
+class UsageError(ValueError):
+    """Options that can't be understood or don't go together."""
+
+
+class Parser(LightningArgumentParser):
+    """A parser whose errors are a line or two, not fifty lines of usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> Any:
+        """Raise.
+
+        Raises:
+            UsageError: always, except within a trial of several types, which jsonargparse handles.
+        """
+        if not self.exit_on_error:
+            super().error(message, ex)
+        raise UsageError(usage_message(message)) from ex
+
+
+class TrainingCLI(LightningCLI):
+    """The command line of ``ImageClassifier`` and the data modules.
+
+    Differs from LightningCLI's defaults in what a person would otherwise have to ask for: ten epochs, seed 0, no
+    noise, a folder of its own for every run, and checkpoints that say which data and model they belong to.
+    """
+
+    def __init__(self, args: ArgsType) -> None:
+        defaults = {
+            "max_epochs": 10,
+            "num_sanity_val_steps": 0,  # it would validate before the first line is printed, for little
+            "enable_model_summary": False,  # the first line says what it says
+        }
+        super().__init__(
+            ImageClassifier,
+            LightningDataModule,
+            subclass_mode_data=True,
+            trainer_defaults=defaults,
+            seed_everything_default=0,
+            parser_class=Parser,
+            # It would let an option --optimizer replace what configure_optimizers returns.
+            auto_configure_optimizers=False,
+            args=args,
+        )
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the seed; a number, because a result without one can't be repeated."""
+        parser.add_argument(
+            "--seed_everything",
+            type=Seed,
+            default=0,
+            help="Decides the initial weights, the split, and with the epoch the order of the images.",
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Set the default data and optimizer, and give the data the seed."""
+        parser.set_defaults(
+            {
+                "data": {"class_path": "optimcifar.CIFAR10DataModule"},
+                "model.optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.01, "momentum": 0.9}},
+            }
+        )
+        parser.link_arguments("seed_everything", "data.init_args.seed")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse, with what a given checkpoint knows of itself as defaults.
+
+        Raises:
+            UsageError: evaluation without a checkpoint, or training that goes on with other settings.
+        """
+        super().parse_arguments(parser, args)
+        subcommand = self.config.subcommand
+        path = self.config[subcommand].ckpt_path
+        if not path:
+            if subcommand != "fit":
+                raise UsageError(f"{subcommand} needs --ckpt_path FILE: weights that were trained")
+            return
+        known = _read_hyperparameters(Path(path))
+        self._subcommand_parsers[subcommand].set_defaults(known)
+        super().parse_arguments(parser, args)
+        self.config[subcommand].weights_only = True  # a checkpoint is data: nothing in it is to be run
+        if "verbose" in self.config[subcommand]:
+            self.config[subcommand].verbose = False  # EvaluationSummary prints the figures
+        for key in _MODEL_ARGUMENTS if subcommand == "fit" else ():
+            if f"model.{key}" in known and _plain(self.config.fit.model[key]) != known[f"model.{key}"]:
+                raise UsageError(
+                    f"--model.{key} differs from what {path} was trained with: training goes on with the same settings "
+                    "only; leave the option out, or start anew without --ckpt_path"
+                )
+
+    def _parse_ckpt_path(self) -> None:
+        """Do nothing: Lightning would let the checkpoint win over the command line without a word."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Make the trainer, with a folder for the run and the callbacks that fill it."""
+        options = self.config_init[self.subcommand].trainer
+        _check_accelerator(options.accelerator)
+        if self.subcommand != "fit":
+            kwargs |= {"logger": False, "enable_checkpointing": False}
+            self.save_config_callback = None
+        elif options.logger in (None, True):
+            kwargs["logger"] = RunLogger(options.default_root_dir or ".")
+        self.trainer_defaults["callbacks"] = self._callbacks(options)
+        given = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
+        if not any(isinstance(callback, ProgressBar) for callback in given):
+            if options.enable_progress_bar is not False and sys.stdout.isatty():
+                self.trainer_defaults["callbacks"].append(EpochBar())
+            else:
+                kwargs["enable_progress_bar"] = False
+        return super().instantiate_trainer(**kwargs)
+
+    def fit(self, **kwargs: Any) -> None:
+        """Train, after what can be found wrong before anything is written was looked for."""
+        with torch.random.fork_rng(devices=[]):
+            self.model.configure_optimizers()
+        if self.trainer.is_global_zero and isinstance(self.datamodule, ImageDataModule):
+            self.datamodule.prepare_data()
+            self.datamodule.setup("fit")
+        try:
+            self.trainer.fit(**kwargs)
+        finally:
+            if isinstance(self.trainer.logger, RunLogger):
+                self.trainer.logger.discard_if_empty()
+
+    def after_fit(self) -> None:
+        """Print how it ended, and where the run lies."""
+        if self.trainer.is_global_zero:
+            print(_closing_lines(self._summary.values, self.trainer))
+
+    def _callbacks(self, options: Namespace) -> list[Callback]:
+        """Return the callbacks of the command; what Lightning has at most one of gives way to the user's choice."""
+        if self.subcommand != "fit":
+            return [EvaluationSummary(), PredictionWriter()]
+        self._summary = RunSummary()
+        callbacks: list[Callback] = [EpochLines(), self._summary]
+        if options.enable_checkpointing is not False:
+            callbacks.append(ModelCheckpoint(filename="last", enable_version_counter=False))
+        return callbacks
+
+
+def run(args: list[str]) -> None:
+    """Run the command line of the commands that train or evaluate.
+
+    Raises:
+        UsageError: the options can't be understood or don't go together.
+        ValueError: an option has a value out of its range.
+        Exception: whatever stopped the run.
+    """
+    # A module of the user's own, beside which the command is run, can be named without being installed.
+    sys.path.append(os.getcwd())
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        for noise in _NOISE:
+            warnings.filterwarnings("ignore", noise)
+        try:
+            TrainingCLI(start_from_own_defaults(args))
+        except MisconfigurationException as error:
+            raise UsageError(str(error)) from error
+
+
+def start_from_own_defaults(args: list[str]) -> list[str]:
+    """Make every class that is named on the command line or in a configuration start from its own defaults.
+
+    Where a class takes another's place, jsonargparse keeps the arguments that both have: Adadelta would run with
+    SGD's rate. Choosing none first leaves it nothing to keep.
+
+    Raises:
+        UsageError: an argument of a class comes before the class, and would be lost.
+    """
+    result: list[str] = []
+    for position, arg in enumerate(args):
+        name, _, value = arg.partition("=")
+        if name in ("--config", "-c"):
+            named = _classes_in(value or "".join(args[position + 1 : position + 2]))
+        else:
+            named = [name] if name in _CLASS_OPTIONS else []
+            for option in named:
+                if early := next((a for a in args[:position] if a.startswith(f"{option}.")), None):
+                    raise UsageError(f"{option} must come before {early.partition('=')[0]}, which it would undo")
+        for option in named:
+            result += [option, "null"]
+        result.append(arg)
+    return result
+
+
+def _classes_in(config: str) -> list[str]:
+    """Return the options for which a configuration file names a class."""
+    try:
+        tree = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return []  # parsing says what is wrong with it
+    named = []
+    for option in _CLASS_OPTIONS:
+        node = tree
+        for key in option[2:].split("."):
+            node = node.get(key) if isinstance(node, dict) else None
+        if node is not None and not (isinstance(node, dict) and "class_path" not in node):
+            named.append(option)
+    return named
+
+
+def _read_hyperparameters(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint knows of its model and data, as defaults of the options.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        RuntimeError: it is not a checkpoint.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        model, data = checkpoint.get("hyper_parameters", {}), checkpoint.get("datamodule_hyper_parameters", {})
+    except (OSError, RuntimeError, EOFError, ValueError, AttributeError, pickle.UnpicklingError) as error:
+        raise RuntimeError(f"{path} is damaged, or not a checkpoint of Lightning") from error
+    # What was made in Python keeps only plain values: the options decide as if there were none.
+    defaults = {f"model.{name}": model[name] for name in _MODEL_ARGUMENTS if "_instantiator" in model}
+    if "_class_path" in data:
+        init_args = {name: value for name, value in data.items() if not name.startswith("_") and name != "seed"}
+        defaults["data"] = {"class_path": data["_class_path"], "init_args": init_args}
+        defaults["seed_everything"] = data.get("seed", 0)
+    return defaults
+
+
+def _check_accelerator(accelerator: object) -> None:
+    if accelerator in ("gpu", "cuda") and not torch.accelerator.is_available():
+        raise RuntimeError(
+            f"--trainer.accelerator {accelerator}: PyTorch finds no GPU on this machine; "
+            "leave the option out or use --trainer.accelerator cpu"
+        )
+
+
+def _closing_lines(summary: dict[str, Any], trainer: Trainer) -> str:
+    names = {"train_loss": "train loss", "val_acc": "validation accuracy", "val_acc_swa": "of the averaged weights"}
+    figures = [f"{text} {summary[name]:.4f}" for name, text in names.items() if summary.get(name) is not None]
+    folder = Path(str(trainer.log_dir))
+    return (
+        f"{summary['status']} after {summary['epochs']} epochs: {', '.join(figures)} "
+        f"({summary['dataset']}); {summary['train_seconds']:.1f} s of training, "
+        f"{summary['images_per_second'] or 0:,.0f} images/s\n"
+        f"the run is in {folder}, its weights in {' and '.join(map(str, sorted(folder.glob('checkpoints/*.ckpt'))))}"
+    )
+
+
+def _plain(value: object) -> object:
+    return value.as_dict() if isinstance(value, Namespace) else value
