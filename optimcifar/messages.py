@@ -42,6 +42,11 @@ def error_message(error: Exception) -> str:
 def brief(message: str) -> str:
     """Return the first two lines that say something, each cut to a length that a terminal can show."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
+    if "Errors:" in lines:
+        # jsonargparse's list, or lists in lists, of the types that it tried: the innermost first reason is that of
+        # the type that was meant
+        innermost = len(lines) - 1 - lines[::-1].index("Errors:")
+        lines = [lines[innermost + 1].removeprefix("- ")]
     if lines and lines[0].endswith(":"):
         lines = [" ".join(lines[:2]), *lines[2:]]
     return "\n".join(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..." for line in lines[:2])

@@ -19,16 +19,16 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-# Imported, so that they can be named without their module on the command line and in configurations.
-from optimcifar.averaging import EpochEndWeightAveraging as EpochEndWeightAveraging
-from optimcifar.cifar10 import CIFAR10DataModule as CIFAR10DataModule
+# Those that nothing here uses are imported so that they can be named without their module on the command line.
+from optimcifar.averaging import EpochEndWeightAveraging  # noqa: F401
+from optimcifar.cifar10 import CIFAR10DataModule  # noqa: F401
 from optimcifar.classifier import ImageClassifier
 from optimcifar.datamodule import ImageDataModule
 from optimcifar.evaluation import EvaluationSummary, PredictionWriter
 from optimcifar.messages import usage_message
 from optimcifar.progress import EpochBar, EpochLines
 from optimcifar.run_folder import RunLogger, RunSummary
-from optimcifar.shapes10 import Shapes10DataModule as Shapes10DataModule
+from optimcifar.shapes10 import Shapes10DataModule  # noqa: F401
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
 
@@ -108,7 +108,8 @@ class TrainingCLI(LightningCLI):
                 "model.optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.01, "momentum": 0.9}},
             }
         )
-        parser.link_arguments("seed_everything", "data.init_args.seed")
+        # As a bare int: the class of the restricted number is not known to YAML, which config.yaml is written in.
+        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, with what a given checkpoint knows of itself as defaults.
