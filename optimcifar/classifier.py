@@ -126,7 +126,8 @@ class ImageClassifier(LightningModule):
 
     def predict_step(self, batch: Images, batch_idx: int) -> Tensor:
         """Return the probabilities, (N, classes), of a batch."""
-        return self(batch[0]).softmax(1)
+        probabilities: Tensor = self(batch[0]).softmax(1)
+        return probabilities
 
     def _evaluate(self, batch: Images, mean_loss: MeanMetric, accuracy: MeanMetric) -> None:
         images, labels = batch

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
@@ -80,7 +80,7 @@ class SubsetInMemory(Dataset[Images]):
         return Images(self.images.pixels.index_select(0, chosen), self.images.labels.index_select(0, chosen))
 
 
-class SeedEpochSampler(DistributedSampler[Images]):
+class SeedEpochSampler(DistributedSampler[int]):
     """Shuffles by (seed, epoch) alone, and gives every process its own share of one common order.
 
     Neither other users of the random generators nor a resumed run change the order. Lightning tells the
@@ -96,7 +96,7 @@ class SeedEpochSampler(DistributedSampler[Images]):
     """
 
     def __init__(self, dataset: SubsetInMemory, seed: int, num_replicas: int = 1, rank: int = 0) -> None:
-        super().__init__(dataset, num_replicas=num_replicas, rank=rank, seed=seed, drop_last=True)
+        super().__init__(dataset, num_replicas, rank, seed=seed, drop_last=True)
 
     def order(self, epoch: int) -> Tensor:
         """Return the order of the subset's images in an epoch, counted from 0, over all processes."""
@@ -112,14 +112,14 @@ class SeedEpochSampler(DistributedSampler[Images]):
         return len(self.dataset) // self.num_replicas  # type: ignore[arg-type]
 
 
-class InOrderSampler(DistributedSampler[Images]):
+class InOrderSampler(DistributedSampler[int]):
     """Every image once, in order, shared out over the processes; for evaluation.
 
     Unlike its base it repeats no image to make the shares equal, so that a metric over all is exact.
     """
 
     def __init__(self, dataset: SubsetInMemory, num_replicas: int = 1, rank: int = 0) -> None:
-        super().__init__(dataset, num_replicas=num_replicas, rank=rank, shuffle=False)
+        super().__init__(dataset, num_replicas, rank, shuffle=False)
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(self.rank, len(self.dataset), self.num_replicas))  # type: ignore[arg-type]
@@ -128,7 +128,8 @@ class InOrderSampler(DistributedSampler[Images]):
         return len(range(self.rank, len(self.dataset), self.num_replicas))  # type: ignore[arg-type]
 
 
-def _as_is(batch: Images) -> Images:
+def _as_is(batch: Any) -> Any:
+    # The subset hands out whole batches: there is nothing left to collate.
     return batch
 
 
@@ -222,6 +223,11 @@ class ImageDataModule(LightningDataModule):
         subset = _after_setup(self._val, "fit")
         return subset.images.labels[subset.positions]
 
+    @property
+    def test_size(self) -> int:
+        """Number of test images, after ``setup("test")``."""
+        return len(_after_setup(self._test, "test"))
+
     def train_order(self, epoch: int) -> Tensor:
         """Return the positions among all training images in the order in which an epoch, from 0, sees them."""
         return self.train_positions[SeedEpochSampler(_after_setup(self._train, "fit"), self.seed).order(epoch)]
@@ -269,6 +275,12 @@ class ImageDataModule(LightningDataModule):
     def _processes(self) -> tuple[int, int]:
         """Return the number of processes and this one's rank."""
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+
+
+def image_data(trainer: Trainer) -> ImageDataModule | None:
+    """Return the trainer's data module if it is one of this package's."""
+    data = getattr(trainer, "datamodule", None)
+    return data if isinstance(data, ImageDataModule) else None
 
 
 def _after_setup(subset: SubsetInMemory | None, stage: str) -> SubsetInMemory:

@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
-from optimcifar.datamodule import ImageDataModule
+from optimcifar.datamodule import image_data
 from optimcifar.run_folder import device_name, short, versions, write_whole
 
 
@@ -25,29 +25,27 @@ class EvaluationSummary(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the figures, unless it is training that validates."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        if trainer.state.fn == "validate" and trainer.is_global_zero and isinstance(data, ImageDataModule):
+        data = image_data(trainer)
+        if data and trainer.state.fn == "validate" and trainer.is_global_zero:
             _print_result("validation", "val", trainer, len(data.val_positions), data.dataset_name)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file and print its figures."""
-        if not trainer.is_global_zero or trainer.ckpt_path is None:
+        data = image_data(trainer)
+        if data is None or not trainer.is_global_zero or trainer.ckpt_path is None:
             return
-        data = trainer.datamodule  # type: ignore[attr-defined]
         metrics = {name: short(value.item()) for name, value in trainer.callback_metrics.items()}
-        dataset = data.dataset_name if isinstance(data, ImageDataModule) else type(data).__name__
-        images = len(data.test_dataloader().dataset)
         values = {
             "checkpoint": Path(trainer.ckpt_path).name,
-            "dataset": dataset,
-            "test_images": images,
+            "dataset": data.dataset_name,
+            "test_images": data.test_size,
             **metrics,
             "device": device_name(trainer),
             "versions": versions(),
         }
         path = _beside(trainer.ckpt_path, ".test.json")
         write_whole(path, json.dumps(values, indent=2) + "\n")
-        _print_result("test", "test", trainer, images, dataset)
+        _print_result("test", "test", trainer, data.test_size, data.dataset_name)
         print(f"written to {path}")
 
 
@@ -65,8 +63,8 @@ class PredictionWriter(BasePredictionWriter):
         self, trainer: Trainer, pl_module: LightningModule, predictions: Sequence[Any], batch_indices: Sequence[Any]
     ) -> None:
         """Write the file and say where it is."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        if trainer.ckpt_path is None or not isinstance(data, ImageDataModule):
+        data = image_data(trainer)
+        if data is None or trainer.ckpt_path is None:
             return
         probabilities = [row for batch in predictions for row in batch]
         text = io.StringIO(newline="")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from optimcifar.datamodule import DataError, Images
@@ -71,21 +72,19 @@ def _fingerprint(files: list[list[os.DirEntry[str]]]) -> str:
 
 
 def _decode(files: list[list[os.DirEntry[str]]], name: str) -> Images:
-    # Imported here because it takes half a second, and a run that finds the cache does without.
-    from torchvision.io import ImageReadMode, decode_image
-
     total = sum(map(len, files))
     pixels = torch.empty((total, 32, 32, 3), dtype=torch.uint8)
     labels = torch.arange(len(files)).repeat_interleave(torch.tensor([len(entries) for entries in files]))
     paths = [entry.path for entries in files for entry in entries]
     for i, path in enumerate(tqdm(paths, f"Decoding {name} images, once", leave=False, disable=None)):
         try:
-            image = decode_image(path, ImageReadMode.RGB)
-        except RuntimeError as error:
+            with Image.open(path) as image:
+                array = np.array(image.convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:  # SyntaxError is Pillow's word for a broken PNG
             raise DataError(f"{path} is not an image that can be decoded: replace or remove this file") from error
-        if image.shape != (3, 32, 32):
-            raise DataError(f"{path} must be 32x32 pixels, got {image.shape[2]}x{image.shape[1]}")
-        pixels[i] = image.permute(1, 2, 0)
+        if array.shape != (32, 32, 3):
+            raise DataError(f"{path} must be 32x32 pixels, got {array.shape[1]}x{array.shape[0]}")
+        pixels[i] = torch.from_numpy(array)
     return Images(pixels, labels)
 
 
@@ -93,7 +92,7 @@ def _read_cache(cache: Path, fingerprint: str) -> Images | None:
     """Return what the cache holds, or None where it is missing, damaged, or of other files."""
     try:
         # A zip file carries a checksum of every array, which reading verifies; pickles are refused.
-        with np.load(cache, allow_pickle=False) as arrays:
+        with cache.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             if str(arrays["fingerprint"]) != fingerprint:
                 return None
             return Images(torch.from_numpy(arrays["pixels"]), torch.from_numpy(arrays["labels"]))

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.utilities import rank_zero_only
 from tqdm import tqdm
 
-from optimcifar.datamodule import ImageDataModule
+from optimcifar.datamodule import image_data
 from optimcifar.run_folder import device_name, import_path
 
 
@@ -37,7 +37,7 @@ class EpochBar(TQDMProgressBar):
         super().on_train_epoch_start(trainer, *args)
         self.train_progress_bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
 
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:  # type: ignore[override]
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Return nothing: the epochs' lines have the metrics."""
         return {}
 
@@ -83,8 +83,7 @@ def _describe_run(trainer: Trainer, pl_module: LightningModule) -> str:
     net = getattr(pl_module, "net", pl_module)
     parameters = sum(parameter.numel() for parameter in net.parameters())
     text = f"{type(net).__name__}, {parameters:,} parameters"
-    data = trainer.datamodule
-    if isinstance(data, ImageDataModule):
+    if data := image_data(trainer):
         text += f", on {data.dataset_name}: {len(data.train_positions):,} training images"
         text += f", {len(data.val_positions):,} for validation, seed {data.seed}"
     return f"{text}; {device_name(trainer)}"
@@ -109,7 +108,7 @@ def _call(instance: object, arguments: dict[str, Any]) -> str:
 
 def _attributes(instance: object) -> dict[str, Any]:
     """Return those of the constructor's arguments that the instance keeps under their name, bare or with a ``_``."""
-    found = {}
+    found: dict[str, Any] = {}
     for name in inspect.signature(type(instance)).parameters:
         for attribute in (name, f"_{name}"):
             if hasattr(instance, attribute) and name not in ("optimizer", "last_epoch"):

@@ -23,7 +23,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from optimcifar.datamodule import ImageDataModule
+from optimcifar.datamodule import image_data
 
 #: The columns that every ``metrics.csv`` has, in this order; others follow.
 COLUMNS = ("epoch", "step", "lr", "train_loss", "train_acc", "val_loss", "val_acc", "seconds")
@@ -68,7 +68,7 @@ class RunLogger(CSVLogger):
     def version(self) -> int | str:
         """The run's folder: its number, or its name if it was given one. Asking makes the folder."""
         if self._version is None:
-            self._version = self._claim_version() if rank_zero_only.rank == 0 else self._get_next_version()
+            self._version = self._claim_version() if _is_first_process() else self._get_next_version()
         return self._version
 
     @property
@@ -106,7 +106,7 @@ class RunLogger(CSVLogger):
 
     def discard_if_empty(self) -> None:
         """Remove the folder of a run that failed before it wrote anything."""
-        if self._version is not None and rank_zero_only.rank == 0:
+        if self._version is not None and _is_first_process():
             try:
                 Path(self.log_dir).rmdir()
             except OSError:
@@ -146,8 +146,8 @@ class RunSummary(Callback):
         """Take the hashes: from here on weights may come from a checkpoint."""
         if stage == "fit":
             self.values |= {"initial_weights_sha256": weights_sha256(pl_module)}
-            if isinstance(trainer.datamodule, ImageDataModule):
-                self.values |= {"first_epoch_order_sha256": _sha256(trainer.datamodule.train_order(0))}
+            if data := image_data(trainer):
+                self.values |= {"first_epoch_order_sha256": _sha256(data.train_order(0))}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what is known."""
@@ -232,12 +232,12 @@ def _selection(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         "lr_scheduler": None if scheduler is None else import_path(type(scheduler)),
         "net": import_path(type(getattr(pl_module, "net", pl_module))),
         "seed": None if seed is None else int(seed),
-        "dataset": import_path(type(trainer.datamodule)) if getattr(trainer, "datamodule", None) else None,
+        "dataset": type(getattr(trainer, "datamodule", None)).__name__,
     }
-    if isinstance(trainer.datamodule, ImageDataModule):
-        values["dataset"] = trainer.datamodule.dataset_name
-        values["train_images"] = len(trainer.datamodule.train_positions)
-        values["val_images"] = len(trainer.datamodule.val_positions)
+    if data := image_data(trainer):
+        values["dataset"] = data.dataset_name
+        values["train_images"] = len(data.train_positions)
+        values["val_images"] = len(data.val_positions)
     return values
 
 
@@ -266,10 +266,14 @@ def weights_sha256(module: torch.nn.Module) -> str:
     return _sha256(*module.state_dict().values())
 
 
+def _is_first_process() -> bool:
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
 def _sha256(*tensors: torch.Tensor) -> str:
     digest = hashlib.sha256()
     for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -14,10 +14,10 @@ import torch
 import yaml
 from jsonargparse import Namespace
 from jsonargparse.typing import restricted_number_type
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 # Those that nothing here uses are imported so that they can be named without their module on the command line.
 from optimcifar.averaging import EpochEndWeightAveraging  # noqa: F401
@@ -44,6 +44,7 @@ _NOISE = (
     ".*does not have many workers",
     ".*smaller than the logging interval",
     ".*no `val_dataloader`",
+    ".*across ranks is zero",
     ".*LeafSpec",
 )
 
@@ -128,8 +129,6 @@ class TrainingCLI(LightningCLI):
         self._subcommand_parsers[subcommand].set_defaults(known)
         super().parse_arguments(parser, args)
         self.config[subcommand].weights_only = True  # a checkpoint is data: nothing in it is to be run
-        if "verbose" in self.config[subcommand]:
-            self.config[subcommand].verbose = False  # EvaluationSummary prints the figures
         for key in _MODEL_ARGUMENTS if subcommand == "fit" else ():
             if f"model.{key}" in known and _plain(self.config.fit.model[key]) != known[f"model.{key}"]:
                 raise UsageError(
@@ -139,6 +138,11 @@ class TrainingCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing: Lightning would let the checkpoint win over the command line without a word."""
+
+    def after_instantiate_classes(self) -> None:
+        """Leave it to EvaluationSummary to print the figures of the package's own data."""
+        if self.subcommand in ("validate", "test") and isinstance(self.datamodule, ImageDataModule):
+            self.config_init[self.subcommand].verbose = False
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with a folder for the run and the callbacks that fill it."""
