@@ -66,9 +66,9 @@ class ImageClassifier(LightningModule):
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.lr_interval = lr_interval
-        self.train_loss, self.train_acc = MeanMetric(), MeanMetric()
-        self.val_loss, self.val_acc = MeanMetric(), MeanMetric()
-        self.test_loss, self.test_acc = MeanMetric(), MeanMetric()
+        self.train_loss, self.train_acc = _mean(), _mean()
+        self.val_loss, self.val_acc = _mean(), _mean()
+        self.test_loss, self.test_acc = _mean(), _mean()
         # What the epoch's batches gave, loss, hits and size, on the device: looking at them only at the epoch's end
         # keeps the steps free of logging, which costs more than they do, and of synchronisation.
         self._seen: dict[int, tuple[Tensor, Tensor, int]] = {}
@@ -134,6 +134,11 @@ class ImageClassifier(LightningModule):
         logits = self(images)
         mean_loss.update(F.cross_entropy(logits, labels), len(labels))
         accuracy.update(hits(logits, labels) / len(labels), len(labels))
+
+
+def _mean() -> MeanMetric:
+    # By default it leaves out what is not a number: an epoch that diverged would show the mean of the steps before.
+    return MeanMetric(nan_strategy="disable")
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:

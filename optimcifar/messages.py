@@ -29,6 +29,8 @@ def usage_message(message: str) -> str:
     if expected := _expected_types(message):
         got = re.search(r"Given value: (.+?)(?:\. Got value.*)?$|Got value: (.+)$", message, re.MULTILINE)
         return f"{option}: expected {' or '.join(expected)}" + (f", got {(got[1] or got[2])!r}" if got else "")
+    if "Errors:" in message:
+        return f"{option}: {brief(message)}"
     return brief(re.sub(r'Parser key "([^"]+)":', r"--\1:", message))
 
 
@@ -46,7 +48,7 @@ def brief(message: str) -> str:
         # jsonargparse's list, or lists in lists, of the types that it tried: the innermost first reason is that of
         # the type that was meant
         innermost = len(lines) - 1 - lines[::-1].index("Errors:")
-        lines = [lines[innermost + 1].removeprefix("- ")]
+        lines = [re.sub(r"^- |Type .+ expects a function or a callable class: ", "", lines[innermost + 1])]
     if lines and lines[0].endswith(":"):
         lines = [" ".join(lines[:2]), *lines[2:]]
     return "\n".join(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..." for line in lines[:2])

@@ -38,8 +38,11 @@ _CLASS_OPTIONS = ("--data", "--model.net", "--model.optimizer", "--model.lr_sche
 
 _MODEL_ARGUMENTS = ("net", "optimizer", "lr_scheduler", "lr_interval")
 
-# Lightning's warnings about what is meant to be so here, and one of its own making.
+# Warnings about what is meant to be so here: small batches of work, no workers, no validation, a command line that was
+# completed, evaluation without the callbacks of training, a resumed run with a folder of its own.
 _NOISE = (
+    ".*callbacks used to create the checkpoint need to be provided",
+    "The dirpath has changed",
     "LightningCLI's args parameter is intended",
     ".*does not have many workers",
     ".*smaller than the logging interval",
