@@ -138,7 +138,8 @@ class ImageClassifier(LightningModule):
 
 def _mean() -> MeanMetric:
     # By default it leaves out what is not a number: an epoch that diverged would show the mean of the steps before.
-    return MeanMetric(nan_strategy="disable")
+    # Its "disable" would keep it, but drops the weights too (torchmetrics 1.9.0).
+    return MeanMetric(nan_strategy=float("nan"))
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:

@@ -215,8 +215,8 @@ class RunSummary(Callback):
             "versions": versions(),
         }
         self.values = values
-        if trainer.is_global_zero and trainer.logger is not None:
-            write_whole(Path(str(trainer.log_dir)) / "summary.json", json.dumps(values, indent=2) + "\n")
+        if folder := run_folder(trainer):
+            write_whole(folder / "summary.json", json.dumps(values, indent=2) + "\n")
 
     def _images_per_second(self, trainer: Trainer) -> float | None:
         images = self._images * trainer.world_size
@@ -264,6 +264,15 @@ def device_name(trainer: Trainer) -> str:
 def weights_sha256(module: torch.nn.Module) -> str:
     """Return the SHA-256 of a module's parameters and buffers, in the order of its state dict."""
     return _sha256(*module.state_dict().values())
+
+
+def run_folder(trainer: Trainer) -> Path | None:
+    """Return the folder of a run in its first process, and None in the others and where no logger has a folder.
+
+    Unlike ``trainer.log_dir`` it waits for no other process, which may be the one that failed.
+    """
+    folder = getattr(trainer.logger, "log_dir", None)
+    return Path(folder) if folder and trainer.is_global_zero else None
 
 
 def _is_first_process() -> bool:

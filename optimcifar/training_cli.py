@@ -27,7 +27,7 @@ from optimcifar.datamodule import ImageDataModule
 from optimcifar.evaluation import EvaluationSummary, PredictionWriter
 from optimcifar.messages import usage_message
 from optimcifar.progress import EpochBar, EpochLines
-from optimcifar.run_folder import RunLogger, RunSummary
+from optimcifar.run_folder import RunLogger, RunSummary, run_folder
 from optimcifar.shapes10 import Shapes10DataModule  # noqa: F401
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
@@ -181,7 +181,7 @@ class TrainingCLI(LightningCLI):
     def after_fit(self) -> None:
         """Print how it ended, and where the run lies."""
         if self.trainer.is_global_zero:
-            print(_closing_lines(self._summary.values, self.trainer))
+            print(_closing_lines(self._summary.values, run_folder(self.trainer)))
 
     def _callbacks(self, options: Namespace) -> list[Callback]:
         """Return the callbacks of the command; what Lightning has at most one of gives way to the user's choice."""
@@ -287,16 +287,18 @@ def _check_accelerator(accelerator: object) -> None:
         )
 
 
-def _closing_lines(summary: dict[str, Any], trainer: Trainer) -> str:
+def _closing_lines(summary: dict[str, Any], folder: Path | None) -> str:
     names = {"train_loss": "train loss", "val_acc": "validation accuracy", "val_acc_swa": "of the averaged weights"}
     figures = [f"{text} {summary[name]:.4f}" for name, text in names.items() if summary.get(name) is not None]
-    folder = Path(str(trainer.log_dir))
-    return (
+    end = (
         f"{summary['status']} after {summary['epochs']} epochs: {', '.join(figures)} "
         f"({summary['dataset']}); {summary['train_seconds']:.1f} s of training, "
-        f"{summary['images_per_second'] or 0:,.0f} images/s\n"
-        f"the run is in {folder}, its weights in {' and '.join(map(str, sorted(folder.glob('checkpoints/*.ckpt'))))}"
+        f"{summary['images_per_second'] or 0:,.0f} images/s"
     )
+    if folder is None:
+        return end
+    weights = " and ".join(map(str, sorted(folder.glob("checkpoints/*.ckpt"))))
+    return f"{end}\nthe run is in {folder}, its weights in {weights or 'no file'}"
 
 
 def _plain(value: object) -> object:

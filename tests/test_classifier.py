@@ -15,7 +15,7 @@ from optimcifar.datamodule import Images
 
 
 def data(**settings: int) -> Shapes10DataModule:
-    return Shapes10DataModule(**({"train_images": 1000, "val_size": 200, "test_images": 100} | settings))  # type: ignore[arg-type]
+    return Shapes10DataModule(**({"train_images": 1000, "val_size": 200, "test_images": 100} | settings))
 
 
 def trainer(epochs: int, *callbacks: Callback) -> Trainer:
@@ -171,7 +171,7 @@ def test_checkpoint_written_from_python_loads_and_predicts_the_same(net: nn.Modu
     run = trainer(1)
     run.fit(classifier, data())
     run.save_checkpoint(tmp_path / "a.ckpt")
-    more = {} if net is None else {"net": nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))}
+    more: dict[str, Any] = {} if net is None else {"net": nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))}
     loaded = ImageClassifier.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True, **more)
     images = torch.randn(4, 3, 32, 32)
     assert torch.equal(loaded(images), classifier(images))

@@ -165,7 +165,7 @@ def test_checkpoint_of_the_command_line_loads_in_python(optimcifar: Run, small: 
     assert all(torch.equal(value, saved[name]) for name, value in classifier.state_dict().items())
     configured = classifier.configure_optimizers()
     assert isinstance(configured, dict)
-    assert isinstance(configured["lr_scheduler"]["scheduler"], torch.optim.lr_scheduler.CosineAnnealingLR)  # type: ignore[index,typeddict-item]
+    assert isinstance(configured["lr_scheduler"]["scheduler"], torch.optim.lr_scheduler.CosineAnnealingLR)  # type: ignore[typeddict-item]
 
 
 def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(

@@ -9,7 +9,7 @@ from optimcifar.datamodule import Images, InOrderSampler, SeedEpochSampler, Subs
 
 
 def small_data(**settings: int) -> Shapes10DataModule:
-    data = Shapes10DataModule(**({"train_images": 300, "test_images": 50, "val_size": 60} | settings))  # type: ignore[arg-type]
+    data = Shapes10DataModule(**({"train_images": 300, "test_images": 50, "val_size": 60} | settings))
     data.setup("fit")
     return data
 
@@ -136,7 +136,7 @@ def test_evaluation_shares_out_every_image_exactly_once() -> None:
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Shapes10DataModule(**settings)  # type: ignore[arg-type]
+        Shapes10DataModule(**settings)
 
 
 def test_images_asked_for_before_they_are_read_say_what_to_call() -> None:
