@@ -21,8 +21,8 @@ ROOT = os.environ.get("OPTIMCIFAR_DATA", "")
 
 pytestmark = pytest.mark.skipif(not ROOT, reason="OPTIMCIFAR_DATA names no folder with CIFAR-10")
 
-# Means over seeds 0 to 2 of a plain loop over all 50,000 training images of the JPEG copy (torch 2.15.0, CPU): train loss
-# and rate of every epoch, test accuracy of the final weights and of the averaged ones.
+# Means over seeds 0 to 2 of a plain loop over all 50,000 training images of the JPEG copy (torch 2.15.0, CPU): train
+# loss and rate of every epoch, test accuracy of the final weights and of the averaged ones.
 REFERENCE: dict[str, tuple[list[float], list[float], float, float | None]] = {
     "sgd": (
         [1.8777, 1.4321, 1.2677, 1.1644, 1.0894, 1.0321, 0.9794, 0.9376, 0.8953, 0.8544],
