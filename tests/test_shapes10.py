@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+
 import torch
+from conftest import CONFIGS, Outcome
 
 from optimcifar import Shapes10DataModule
 from optimcifar.shapes10 import draw_shapes
@@ -36,3 +41,9 @@ def test_test_images_are_none_of_the_training_images() -> None:
     assert train.pixels.shape == (10_000, 32, 32, 3)
     assert test.pixels.shape == (2_000, 32, 32, 3)
     assert not {image.numpy().tobytes() for image in train.pixels} & {image.numpy().tobytes() for image in test.pixels}
+
+
+def test_shipped_configuration_learns_most_but_not_all(optimcifar: Callable[..., Outcome], tmp_path: Path) -> None:
+    assert optimcifar("fit", "--config", CONFIGS / "sgd.yaml", "--data", "Shapes10DataModule").status == 0
+    summary = json.loads((tmp_path / "lightning_logs/version_0/summary.json").read_text())
+    assert 0.70 <= summary["val_acc"] <= 0.95
