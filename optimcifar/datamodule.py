@@ -96,7 +96,7 @@ class SeedEpochSampler(DistributedSampler[int]):
     """
 
     def __init__(self, dataset: SubsetInMemory, seed: int, num_replicas: int = 1, rank: int = 0) -> None:
-        super().__init__(dataset, num_replicas, rank, seed=seed, drop_last=True)
+        super().__init__(dataset, num_replicas, rank, seed=seed)
 
     def order(self, epoch: int) -> Tensor:
         """Return the order of the subset's images in an epoch, counted from 0, over all processes."""

@@ -260,6 +260,18 @@ def test_truncated_checkpoint_and_one_that_executes_code_are_refused(
     assert not (tmp_path / "executed").exists()
 
 
+def test_checkpoint_of_another_network_is_refused_in_two_lines(
+    optimcifar: Run, small: list[str], tmp_path: Path
+) -> None:
+    optimcifar("fit", *small, "--trainer.max_epochs", 1)
+    checkpoint = "lightning_logs/version_0/checkpoints/last.ckpt"
+    outcome = optimcifar("test", "--ckpt_path", checkpoint, "--model.net", "torchvision.models.squeezenet1_1")
+    assert outcome.status == 1
+    first, second = outcome.err.splitlines()
+    assert "Error(s) in loading state_dict for ImageClassifier" in first
+    assert max(len(first), len(second)) < 350
+
+
 def test_earlier_run_in_the_same_folder_is_not_overwritten(optimcifar: Run, small: list[str], tmp_path: Path) -> None:
     settings = (*small, "--trainer.logger", "optimcifar.RunLogger", "--trainer.logger.version", "mine")
     assert optimcifar("fit", *settings).status == 0
