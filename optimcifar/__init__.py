@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from optimcifar.datamodule import ImageDataModule as ImageDataModule
     from optimcifar.network import ConvNet as ConvNet
     from optimcifar.run_folder import RunLogger as RunLogger
-    from optimcifar.run_folder import RunSummary as RunSummary
+    from optimcifar.run_summary import RunSummary as RunSummary
     from optimcifar.shapes10 import Shapes10DataModule as Shapes10DataModule
 
 # Read on first use (PEP 562): importing torch takes seconds, which `optimcifar --version` has no need of.
@@ -23,7 +23,7 @@ _MODULES = {
     "ImageClassifier": "classifier",
     "ImageDataModule": "datamodule",
     "RunLogger": "run_folder",
-    "RunSummary": "run_folder",
+    "RunSummary": "run_summary",
     "Shapes10DataModule": "shapes10",
 }
 __all__ = ["__version__", *_MODULES]  # noqa: PLE0604  the names are strings

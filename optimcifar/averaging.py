@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
 from optimcifar.classifier import hits
-from optimcifar.datamodule import Images
+from optimcifar.images import Images
 
 
 class EpochEndWeightAveraging(StochasticWeightAveraging):

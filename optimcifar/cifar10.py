@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from optimcifar.cifar10_archive import BATCHES, ensure_batches, read_batches
-from optimcifar.datamodule import ImageDataModule, Images
+from optimcifar.datamodule import ImageDataModule
 from optimcifar.image_folders import file_format, has_image_folders, read_image_folder
+from optimcifar.images import Images
 
 
 class CIFAR10DataModule(ImageDataModule):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from optimcifar.datamodule import DataError, Images
+from optimcifar.images import DataError, Images
 
 ARCHIVE = "cifar-10-python.tar.gz"
 ARCHIVE_MD5 = "c58f30108f718f92721af3b95e74349a"

@@ -14,7 +14,7 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
-from optimcifar.datamodule import Images
+from optimcifar.images import Images
 from optimcifar.network import ConvNet
 
 OptimizerCallable = Callable[[Iterable[Any]], Optimizer]

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from optimcifar.datamodule import DataError, Images
+from optimcifar.images import DataError, Images
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 

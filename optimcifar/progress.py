@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from tqdm import tqdm
 
 from optimcifar.datamodule import image_data
-from optimcifar.run_folder import device_name, import_path
+from optimcifar.run_summary import device_name, import_path
 
 
 class EpochBar(TQDMProgressBar):

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from optimcifar.datamodule import ImageDataModule, Images
+from optimcifar.datamodule import ImageDataModule
+from optimcifar.images import Images
 
 # The images are a data set, the same for everyone and for every run: the run's seed has no part in them.
 _DRAWING_SEEDS = {"train": 10, "test": 11}

@@ -12,7 +12,7 @@ import torchvision.datasets
 from PIL import Image
 
 from optimcifar import CIFAR10DataModule, cifar10_archive
-from optimcifar.datamodule import DataError
+from optimcifar.images import DataError
 
 LABELS = [i % 10 for i in range(20)]
 

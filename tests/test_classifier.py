@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import nn
 
 from optimcifar import ConvNet, ImageClassifier, Shapes10DataModule
-from optimcifar.datamodule import Images
+from optimcifar.images import Images
 
 
 def data(**settings: int) -> Shapes10DataModule:

@@ -5,7 +5,7 @@ import torch
 from torchvision.transforms.v2 import functional as transforms
 
 from optimcifar import Shapes10DataModule
-from optimcifar.datamodule import Images, InOrderSampler, SeedEpochSampler, SubsetInMemory, stratified_split
+from optimcifar.images import Images, InOrderSampler, SeedEpochSampler, SubsetInMemory, stratified_split
 
 
 def small_data(**settings: int) -> Shapes10DataModule:

@@ -14,7 +14,8 @@ from conftest import CONFIGS, Outcome
 from lightning.pytorch import seed_everything
 
 from optimcifar import ConvNet, RunLogger, Shapes10DataModule
-from optimcifar.run_folder import COLUMNS, import_path, short, write_whole
+from optimcifar.run_folder import COLUMNS, short, write_whole
+from optimcifar.run_summary import import_path
 
 
 def rows_of(run: Path) -> list[dict[str, str]]:

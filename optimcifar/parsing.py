@@ -1,0 +1,101 @@
+"""What the command line's words mean: classes with their own defaults, checkpoints as defaults, brief errors."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch.cli import LightningArgumentParser
+
+from optimcifar.messages import usage_message
+
+# The options that name a class whose arguments are options below them.
+_CLASS_OPTIONS = ("--data", "--model.net", "--model.optimizer", "--model.lr_scheduler")
+
+#: The options of ``ImageClassifier`` that a checkpoint of the command line knows.
+MODEL_ARGUMENTS = ("net", "optimizer", "lr_scheduler", "lr_interval")
+
+
+class UsageError(ValueError):
+    """Options that can't be understood or don't go together."""
+
+
+class Parser(LightningArgumentParser):
+    """A parser whose errors are a line or two, not fifty lines of usage."""
+
+    def error(self, message: str, ex: Exception | None = None) -> Any:
+        """Raise.
+
+        Raises:
+            UsageError: always, except within a trial of several types, which jsonargparse handles.
+        """
+        if not self.exit_on_error:
+            super().error(message, ex)
+        raise UsageError(usage_message(message)) from ex
+
+
+def start_from_own_defaults(args: list[str]) -> list[str]:
+    """Make every class that is named on the command line or in a configuration start from its own defaults.
+
+    Where a class takes another's place, jsonargparse keeps the arguments that both have: Adadelta would run with
+    SGD's rate. Choosing none first leaves it nothing to keep.
+
+    Raises:
+        UsageError: an argument of a class comes before the class, and would be lost.
+    """
+    result: list[str] = []
+    for position, arg in enumerate(args):
+        name, _, value = arg.partition("=")
+        if name in ("--config", "-c"):
+            named = _classes_in(value or "".join(args[position + 1 : position + 2]))
+        else:
+            named = [name] if name in _CLASS_OPTIONS else []
+            for option in named:
+                if early := next((a for a in args[:position] if a.startswith(f"{option}.")), None):
+                    raise UsageError(f"{option} must come before {early.partition('=')[0]}, which it would undo")
+        for option in named:
+            result += [option, "null"]
+        result.append(arg)
+    return result
+
+
+def _classes_in(config: str) -> list[str]:
+    """Return the options for which a configuration file names a class."""
+    try:
+        tree = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return []  # parsing says what is wrong with it
+    named = []
+    for option in _CLASS_OPTIONS:
+        node = tree
+        for key in option[2:].split("."):
+            node = node.get(key) if isinstance(node, dict) else None
+        if node is not None and not (isinstance(node, dict) and "class_path" not in node):
+            named.append(option)
+    return named
+
+
+def read_hyperparameters(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint knows of its model and data, as defaults of the options.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        RuntimeError: it is not a checkpoint.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        model, data = checkpoint.get("hyper_parameters", {}), checkpoint.get("datamodule_hyper_parameters", {})
+    except (OSError, RuntimeError, EOFError, ValueError, AttributeError, pickle.UnpicklingError) as error:
+        raise RuntimeError(f"{path} is damaged, or not a checkpoint of Lightning") from error
+    # What was made in Python keeps only plain values: the options decide as if there were none.
+    defaults = {f"model.{name}": model[name] for name in MODEL_ARGUMENTS if "_instantiator" in model}
+    if "_class_path" in data:
+        init_args = {name: value for name, value in data.items() if not name.startswith("_") and name != "seed"}
+        defaults["data"] = {"class_path": data["_class_path"], "init_args": init_args}
+        defaults["seed_everything"] = data.get("seed", 0)
+    return defaults
