@@ -50,8 +50,8 @@ def main(args: Sequence[str] | None = None) -> int:
         from optimcifar.training_cli import run
 
         run(arguments)
-    except KeyboardInterrupt:
-        print("optimcifar: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"optimcifar: interrupted{error}", file=sys.stderr)
         return 130
     except Exception as error:
         if os.environ.get("OPTIMCIFAR_DEBUG") == "1":

@@ -46,6 +46,8 @@ class RunSummary(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what is known."""
+        # Before weight averaging puts a schedule of its own in the place of the selected one.
+        self.values.setdefault("lr_scheduler", _scheduler(trainer))
         self._write(trainer, pl_module, "running")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -85,12 +87,12 @@ class RunSummary(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run can't measure again."""
-        hashes = {name: value for name, value in self.values.items() if name.endswith("sha256")}
-        return {"hashes": hashes, "train_seconds": self._train_seconds, "images": self._images}
+        kept = {name: value for name, value in self.values.items() if name.endswith("sha256") or name == "lr_scheduler"}
+        return {"values": kept, "train_seconds": self._train_seconds, "images": self._images}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the values of the checkpoint."""
-        self.values |= state_dict["hashes"]
+        self.values |= state_dict["values"]
         self._train_seconds = state_dict["train_seconds"]
         self._images = state_dict["images"]
 
@@ -98,6 +100,7 @@ class RunSummary(Callback):
         values = {
             "status": status,
             **_selection(trainer, pl_module),
+            "lr_scheduler": self.values["lr_scheduler"],
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
             **dict.fromkeys(("train_loss", "train_acc", "val_loss", "val_acc")),
@@ -120,11 +123,10 @@ class RunSummary(Callback):
 
 def _selection(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
     """Return what was run on what, as far as that is the run's own choice."""
-    scheduler = trainer.lr_scheduler_configs[0].scheduler if trainer.lr_scheduler_configs else None
     seed = os.environ.get("PL_GLOBAL_SEED")
     values = {
         "optimizer": import_path(type(trainer.optimizers[0])) if trainer.optimizers else None,
-        "lr_scheduler": None if scheduler is None else import_path(type(scheduler)),
+        "lr_scheduler": None,
         "net": import_path(type(getattr(pl_module, "net", pl_module))),
         "seed": None if seed is None else int(seed),
         "dataset": type(getattr(trainer, "datamodule", None)).__name__,
@@ -134,6 +136,11 @@ def _selection(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         values["train_images"] = len(data.train_positions)
         values["val_images"] = len(data.val_positions)
     return values
+
+
+def _scheduler(trainer: Trainer) -> str | None:
+    configs = trainer.lr_scheduler_configs
+    return import_path(type(configs[0].scheduler)) if configs else None
 
 
 def _final_metrics(trainer: Trainer) -> dict[str, float | None]:

@@ -149,6 +149,11 @@ class TrainingCLI(LightningCLI):
             self.datamodule.setup("fit")
         try:
             self.trainer.fit(**kwargs)
+        except SystemExit:
+            # Lightning's way out of Ctrl-C, after it has finished the run's files.
+            if self.trainer.interrupted:
+                raise KeyboardInterrupt(f"; the run so far is in {run_folder(self.trainer)}") from None
+            raise
         finally:
             if isinstance(self.trainer.logger, RunLogger):
                 self.trainer.logger.discard_if_empty()

@@ -145,6 +145,7 @@ def test_shipped_configuration_shows_saves_and_tests_the_average(
     run = tmp_path / "lightning_logs" / "version_0"
     summary = json.loads((run / "summary.json").read_text())
     assert summary["val_acc_swa"] is not None
+    assert summary["lr_scheduler"] == "torch.optim.lr_scheduler.StepLR"
     assert f"of the averaged weights {summary['val_acc_swa']:.4f}" in outcome.out
     validated = optimcifar("validate", "--ckpt_path", run / "checkpoints" / "swa.ckpt")
     assert f"validation accuracy {summary['val_acc_swa']:.4f}" in validated.out

@@ -133,6 +133,24 @@ def test_a_run_that_fails_says_so_in_its_summary(
     assert len(rows_of(run)) == 1
 
 
+def test_a_run_that_is_interrupted_says_so_and_where_it_lies(
+    optimcifar: Callable[..., Outcome], small: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "interrupting.py").write_text(
+        "from lightning.pytorch import Callback\n"
+        "class PressCtrlC(Callback):\n"
+        "    def on_train_epoch_start(self, trainer, pl_module):\n"
+        "        if trainer.current_epoch == 1:\n"
+        "            raise KeyboardInterrupt\n"
+    )
+    outcome = optimcifar("fit", *small, "--trainer.callbacks+=interrupting.PressCtrlC")
+    assert outcome.status == 130
+    assert outcome.err == "optimcifar: interrupted; the run so far is in lightning_logs/version_0\n"
+    run = tmp_path / "lightning_logs" / "version_0"
+    assert json.loads((run / "summary.json").read_text())["status"] == "interrupted"
+    assert (run / "checkpoints" / "last.ckpt").exists()
+
+
 def test_runs_take_folders_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "lightning_logs" / "version_7").mkdir(parents=True)
     loggers = [RunLogger(), RunLogger()]
