@@ -35,7 +35,7 @@ class EpochBar(TQDMProgressBar):
     def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
         """Begin the bar anew."""
         super().on_train_epoch_start(trainer, *args)
-        self.train_progress_bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+        self.train_progress_bar.set_description(_epoch(trainer, trainer.current_epoch + 1))
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Return nothing: the epochs' lines have the metrics."""
@@ -47,6 +47,9 @@ class EpochLines(Callback):
 
     With an optimizer and a scheduler of any class: all their arguments are shown, those that nobody set as well.
     """
+
+    def __init__(self) -> None:
+        self._validated = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the network, the data, the optimizer and the schedule."""
@@ -65,12 +68,17 @@ class EpochLines(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the epoch before: only now are all of its values there."""
         if trainer.current_epoch and trainer.callback_metrics:
-            _print(_epoch_line(trainer))
+            _print(_epoch_line(trainer, self._validated))
+        self._validated = False
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that the epoch under way has validation values of its own."""
+        self._validated = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the last epoch."""
         if trainer.callback_metrics:
-            _print(_epoch_line(trainer))
+            _print(_epoch_line(trainer, self._validated))
 
 
 @rank_zero_only
@@ -89,10 +97,17 @@ def _describe_run(trainer: Trainer, pl_module: LightningModule) -> str:
     return f"{text}; {device_name(trainer)}"
 
 
-def _epoch_line(trainer: Trainer) -> str:
-    metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
-    width = len(str(trainer.max_epochs))
-    text = f"epoch {trainer.current_epoch:{width}}/{trainer.max_epochs}  lr {metrics.get('lr', float('nan')):<9.4g}"
+def _epoch(trainer: Trainer, number: int) -> str:
+    if trainer.max_epochs in (None, -1):
+        return f"epoch {number}"
+    return f"epoch {number:{len(str(trainer.max_epochs))}}/{trainer.max_epochs}"
+
+
+def _epoch_line(trainer: Trainer, validated: bool) -> str:
+    # Lightning keeps the last validation's values: without one in this epoch they are those of an earlier one.
+    names = [name for name in trainer.callback_metrics if validated or not name.startswith("val_")]
+    metrics = {name: trainer.callback_metrics[name].item() for name in names}
+    text = f"{_epoch(trainer, trainer.current_epoch)}  lr {metrics.get('lr', float('nan')):<9.4g}"
     text += f" train loss {metrics.get('train_loss', float('nan')):.4f}"
     if "val_loss" in metrics:
         text += f"  val loss {metrics['val_loss']:.4f}  val acc {metrics['val_acc']:.4f}"

@@ -36,6 +36,7 @@ class RunSummary(Callback):
         self._train_seconds = 0.0
         self._images = 0
         self._epoch_start = self._validation_start = 0.0
+        self._validated = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take the hashes: from here on weights may come from a checkpoint."""
@@ -53,6 +54,7 @@ class RunSummary(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self._epoch_start = _now(trainer)
+        self._validated = False
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock."""
@@ -61,6 +63,7 @@ class RunSummary(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let the clock go on."""
         self._epoch_start += _now(trainer) - self._validation_start
+        self._validated = True
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -104,7 +107,7 @@ class RunSummary(Callback):
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
             **dict.fromkeys(("train_loss", "train_acc", "val_loss", "val_acc")),
-            **_final_metrics(trainer),
+            **_final_metrics(trainer, self._validated),
             "train_seconds": round(self._train_seconds, 3),
             "images_per_second": self._images_per_second(trainer),
             "device": device_name(trainer),
@@ -143,9 +146,13 @@ def _scheduler(trainer: Trainer) -> str | None:
     return import_path(type(configs[0].scheduler)) if configs else None
 
 
-def _final_metrics(trainer: Trainer) -> dict[str, float | None]:
-    """Return the last epoch's metrics; JSON has no word for one that is not finite, so that is None."""
+def _final_metrics(trainer: Trainer, validated: bool) -> dict[str, float | None]:
+    """Return the last epoch's metrics; JSON has no word for one that is not finite, so that is None.
+
+    Lightning keeps values of validation until the next one: they are left out where the last epoch had none.
+    """
     metrics = {name: value.item() for name, value in trainer.callback_metrics.items() if name not in COLUMNS[:3]}
+    metrics = {name: value for name, value in metrics.items() if validated or not name.startswith("val_")}
     metrics.pop("seconds", None)
     return {name: short(value) if math.isfinite(value) else None for name, value in metrics.items()}
 

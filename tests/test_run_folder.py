@@ -50,6 +50,17 @@ def test_metrics_without_validation_leave_its_columns_empty(
     assert json.loads((run / "summary.json").read_text())["val_acc"] is None
 
 
+def test_values_of_an_earlier_validation_are_not_shown_as_the_last_ones(
+    optimcifar: Callable[..., Outcome], small: list[str], tmp_path: Path
+) -> None:
+    outcome = optimcifar("fit", *small, "--trainer.max_epochs", 3, "--trainer.check_val_every_n_epoch", 2)
+    lines = [line for line in outcome.out.splitlines() if line.startswith("epoch")]
+    assert ["val acc" in line for line in lines] == [False, True, False]
+    run = tmp_path / "lightning_logs" / "version_0"
+    assert [bool(row["val_acc"]) for row in rows_of(run)] == [False, True, False]
+    assert json.loads((run / "summary.json").read_text())["val_acc"] is None
+
+
 def test_summary_says_what_was_run_on_what(
     optimcifar: Callable[..., Outcome], small: list[str], tmp_path: Path
 ) -> None:
