@@ -44,9 +44,10 @@ def ensure_batches(root: Path) -> None:
     if (root / BATCHES).is_dir():
         return
     archive = root / ARCHIVE
-    if archive.is_file() and not _is_intact(archive):
-        print(f"{archive} is damaged or partial (its md5 is wrong): downloading it again", flush=True)
-    if not archive.is_file() or not _is_intact(archive):
+    found = archive.is_file()
+    if not (found and _is_intact(archive)):
+        if found:
+            print(f"{archive} is damaged or partial (its md5 is wrong): downloading it again", flush=True)
         root.mkdir(parents=True, exist_ok=True)
         _download(archive)
     _unpack(archive, root)

@@ -107,11 +107,11 @@ class ImageClassifier(LightningModule):
         """Log the means over the epoch's images, and the rate."""
         if not self._seen:
             return
-        losses, hits, sizes = zip(*self._seen.values(), strict=True)
+        losses, right, sizes = zip(*self._seen.values(), strict=True)
         self._seen.clear()
         weights = torch.tensor(sizes, device=self.device)
         self.train_loss.update(torch.stack(losses), weights)
-        self.train_acc.update(torch.stack(hits) / weights, weights)
+        self.train_acc.update(torch.stack(right) / weights, weights)
         self.log_dict({"lr": self._lr, "train_loss": self.train_loss, "train_acc": self.train_acc})
 
     def validation_step(self, batch: Images, batch_idx: int) -> None:

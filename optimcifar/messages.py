@@ -19,16 +19,14 @@ def usage_message(message: str) -> str:
         return f"{option}.{match[1]}: {owner[1] if owner else option[2:]} has no argument {match[1]!r}"
     if match := re.search(r"arguments are required: ([\w.]+)", message):
         return f"{option}.{match[1]} is missing: it has no default"
-    if match := re.search(r"Expected a dot import path string: (.+)", message):
-        expected = _expected_types(message)
-        if not expected:
-            return (
-                f"{option}: there is no class {match[1]!r} that fits here; "
-                "name one that PyTorch has, or the path of your own, such as my_file.MyClass"
-            )
     if expected := _expected_types(message):
         got = re.search(r"Given value: (.+?)(?:\. Got value.*)?$|Got value: (.+)$", message, re.MULTILINE)
         return f"{option}: expected {' or '.join(expected)}" + (f", got {(got[1] or got[2])!r}" if got else "")
+    if match := re.search(r"Expected a dot import path string: (.+)", message):
+        return (
+            f"{option}: there is no class {match[1]!r} that fits here; "
+            "name one that PyTorch has, or the path of your own, such as my_file.MyClass"
+        )
     if "Errors:" in message:
         return f"{option}: {brief(message)}"
     return brief(re.sub(r'Parser key "([^"]+)":', r"--\1:", message))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.utilities import rank_zero_only
 from tqdm import tqdm
 
 from optimcifar.datamodule import image_data
-from optimcifar.run_summary import device_name, import_path
+from optimcifar.run_summary import EpochMetrics, device_name, import_path
 
 
 class EpochBar(TQDMProgressBar):
@@ -42,14 +42,11 @@ class EpochBar(TQDMProgressBar):
         return {}
 
 
-class EpochLines(Callback):
+class EpochLines(EpochMetrics):
     """Prints what will run when training starts, and one line after every epoch.
 
     With an optimizer and a scheduler of any class: all their arguments are shown, those that nobody set as well.
     """
-
-    def __init__(self) -> None:
-        self._validated = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the network, the data, the optimizer and the schedule."""
@@ -68,17 +65,13 @@ class EpochLines(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the epoch before: only now are all of its values there."""
         if trainer.current_epoch and trainer.callback_metrics:
-            _print(_epoch_line(trainer, self._validated))
-        self._validated = False
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that the epoch under way has validation values of its own."""
-        self._validated = True
+            _print(_epoch_line(trainer, self.epoch_metrics(trainer)))
+        super().on_train_epoch_start(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the last epoch."""
         if trainer.callback_metrics:
-            _print(_epoch_line(trainer, self._validated))
+            _print(_epoch_line(trainer, self.epoch_metrics(trainer)))
 
 
 @rank_zero_only
@@ -103,10 +96,7 @@ def _epoch(trainer: Trainer, number: int) -> str:
     return f"epoch {number:{len(str(trainer.max_epochs))}}/{trainer.max_epochs}"
 
 
-def _epoch_line(trainer: Trainer, validated: bool) -> str:
-    # Lightning keeps the last validation's values: without one in this epoch they are those of an earlier one.
-    names = [name for name in trainer.callback_metrics if validated or not name.startswith("val_")]
-    metrics = {name: trainer.callback_metrics[name].item() for name in names}
+def _epoch_line(trainer: Trainer, metrics: dict[str, float]) -> str:
     text = f"{_epoch(trainer, trainer.current_epoch)}  lr {metrics.get('lr', float('nan')):<9.4g}"
     text += f" train loss {metrics.get('train_loss', float('nan')):.4f}"
     if "val_loss" in metrics:

@@ -17,10 +17,33 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from optimcifar.datamodule import image_data
-from optimcifar.run_folder import COLUMNS, run_folder, short, write_whole
+from optimcifar.run_folder import run_folder, short, write_whole
 
 
-class RunSummary(Callback):
+class EpochMetrics(Callback):
+    """Base of the callbacks that show what an epoch came to.
+
+    Lightning keeps the last validation's values until the next one: they are no part of an epoch that had none.
+    """
+
+    def __init__(self) -> None:
+        self._validated = False
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that the epoch has no validation values yet."""
+        self._validated = False
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that it has."""
+        self._validated = True
+
+    def epoch_metrics(self, trainer: Trainer) -> dict[str, float]:
+        """Return the values that the epoch logged, by name."""
+        names = (name for name in trainer.callback_metrics if self._validated or not name.startswith("val_"))
+        return {name: trainer.callback_metrics[name].item() for name in names}
+
+
+class RunSummary(EpochMetrics):
     """Measures the run and writes ``summary.json`` into its folder, when training starts and when it ends.
 
     ``status`` is ``running`` until then ``finished``, ``diverged`` (the last training loss is not finite),
@@ -32,29 +55,33 @@ class RunSummary(Callback):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.values: dict[str, Any] = {}
+        self._hashes: dict[str, str] = {}
+        self._lr_scheduler: str | None = None
         self._train_seconds = 0.0
         self._images = 0
         self._epoch_start = self._validation_start = 0.0
-        self._validated = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take the hashes: from here on weights may come from a checkpoint."""
         if stage == "fit":
-            self.values |= {"initial_weights_sha256": weights_sha256(pl_module)}
+            self._hashes["initial_weights_sha256"] = _sha256(*pl_module.state_dict().values())
             if data := image_data(trainer):
-                self.values |= {"first_epoch_order_sha256": _sha256(data.train_order(0))}
+                self._hashes["first_epoch_order_sha256"] = _sha256(data.train_order(0))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what is known."""
-        # Before weight averaging puts a schedule of its own in the place of the selected one.
-        self.values.setdefault("lr_scheduler", _scheduler(trainer))
+        # Now, before weight averaging puts a schedule of its own in the place of the selected one; a resumed run may
+        # know it from its checkpoint only.
+        if trainer.lr_scheduler_configs and self._lr_scheduler is None:
+            self._lr_scheduler = import_path(type(trainer.lr_scheduler_configs[0].scheduler))
         self._write(trainer, pl_module, "running")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
+        super().on_train_epoch_start(trainer, pl_module)
         self._epoch_start = _now(trainer)
-        self._validated = False
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock."""
@@ -62,8 +89,8 @@ class RunSummary(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let the clock go on."""
+        super().on_validation_end(trainer, pl_module)
         self._epoch_start += _now(trainer) - self._validation_start
-        self._validated = True
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -84,40 +111,45 @@ class RunSummary(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Write what was reached, if training had started."""
-        if "status" in self.values:
+        if self.values:
             interrupted = isinstance(exception, (KeyboardInterrupt, SIGTERMException))
             self._write(trainer, pl_module, "interrupted" if interrupted else "failed")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run can't measure again."""
-        kept = {name: value for name, value in self.values.items() if name.endswith("sha256") or name == "lr_scheduler"}
-        return {"values": kept, "train_seconds": self._train_seconds, "images": self._images}
+        return {
+            "hashes": self._hashes,
+            "lr_scheduler": self._lr_scheduler,
+            "train_seconds": self._train_seconds,
+            "images": self._images,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the values of the checkpoint."""
-        self.values |= state_dict["values"]
+        self._hashes = state_dict["hashes"]
+        self._lr_scheduler = state_dict["lr_scheduler"]
         self._train_seconds = state_dict["train_seconds"]
         self._images = state_dict["images"]
 
     def _write(self, trainer: Trainer, pl_module: LightningModule, status: str) -> None:
-        values = {
+        self.values = {
             "status": status,
+            "optimizer": import_path(type(trainer.optimizers[0])) if trainer.optimizers else None,
+            "lr_scheduler": self._lr_scheduler,
             **_selection(trainer, pl_module),
-            "lr_scheduler": self.values["lr_scheduler"],
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
             **dict.fromkeys(("train_loss", "train_acc", "val_loss", "val_acc")),
-            **_final_metrics(trainer, self._validated),
+            **_final(self.epoch_metrics(trainer)),
             "train_seconds": round(self._train_seconds, 3),
             "images_per_second": self._images_per_second(trainer),
             "device": device_name(trainer),
             "threads": torch.get_num_threads(),
-            **{name: value for name, value in self.values.items() if name.endswith("sha256")},
+            **self._hashes,
             "versions": versions(),
         }
-        self.values = values
         if folder := run_folder(trainer):
-            write_whole(folder / "summary.json", json.dumps(values, indent=2) + "\n")
+            write_whole(folder / "summary.json", json.dumps(self.values, indent=2) + "\n")
 
     def _images_per_second(self, trainer: Trainer) -> float | None:
         images = self._images * trainer.world_size
@@ -125,11 +157,9 @@ class RunSummary(Callback):
 
 
 def _selection(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-    """Return what was run on what, as far as that is the run's own choice."""
+    """Return the network, the seed and the data."""
     seed = os.environ.get("PL_GLOBAL_SEED")
-    values = {
-        "optimizer": import_path(type(trainer.optimizers[0])) if trainer.optimizers else None,
-        "lr_scheduler": None,
+    values: dict[str, Any] = {
         "net": import_path(type(getattr(pl_module, "net", pl_module))),
         "seed": None if seed is None else int(seed),
         "dataset": type(getattr(trainer, "datamodule", None)).__name__,
@@ -141,20 +171,10 @@ def _selection(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
     return values
 
 
-def _scheduler(trainer: Trainer) -> str | None:
-    configs = trainer.lr_scheduler_configs
-    return import_path(type(configs[0].scheduler)) if configs else None
-
-
-def _final_metrics(trainer: Trainer, validated: bool) -> dict[str, float | None]:
-    """Return the last epoch's metrics; JSON has no word for one that is not finite, so that is None.
-
-    Lightning keeps values of validation until the next one: they are left out where the last epoch had none.
-    """
-    metrics = {name: value.item() for name, value in trainer.callback_metrics.items() if name not in COLUMNS[:3]}
-    metrics = {name: value for name, value in metrics.items() if validated or not name.startswith("val_")}
-    metrics.pop("seconds", None)
-    return {name: short(value) if math.isfinite(value) else None for name, value in metrics.items()}
+def _final(metrics: dict[str, float]) -> dict[str, float | None]:
+    """Return the metrics that a run ended with; JSON has no word for one that is not finite, so that is None."""
+    ended = {name: value for name, value in metrics.items() if name not in ("lr", "seconds")}
+    return {name: short(value) if math.isfinite(value) else None for name, value in ended.items()}
 
 
 def versions() -> dict[str, str]:
@@ -168,11 +188,6 @@ def device_name(trainer: Trainer) -> str:
     device = trainer.strategy.root_device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return name if trainer.world_size == 1 else f"{trainer.world_size} x {name}"
-
-
-def weights_sha256(module: torch.nn.Module) -> str:
-    """Return the SHA-256 of a module's parameters and buffers, in the order of its state dict."""
-    return _sha256(*module.state_dict().values())
 
 
 def _sha256(*tensors: torch.Tensor) -> str:

@@ -62,7 +62,7 @@ def test_configuration_spells_out_what_its_source_gave(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_configuration_trains(
-    path: Path, optimcifar: Callable[..., Outcome], small: list[str], image_folders: Path, tmp_path: Path
+    path: Path, optimcifar: Callable[..., Outcome], image_folders: Path, tmp_path: Path
 ) -> None:
     root = ("--data.root", image_folders, "--data.val_size", 20, "--trainer.max_epochs", 7)
     outcome = optimcifar("fit", "--config", path, *root)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,17 +128,23 @@ def test_a_loss_that_is_not_finite_is_called_diverged(
     assert "diverged after 2 epochs" in outcome.out
 
 
+def raising_in_second_epoch(folder: Path, statement: str) -> str:
+    """Write a callback that runs a statement when the second epoch starts, and return the option that adds it."""
+    (folder / "raising.py").write_text(
+        "from lightning.pytorch import Callback\n"
+        "class InSecondEpoch(Callback):\n"
+        "    def on_train_epoch_start(self, trainer, pl_module):\n"
+        "        if trainer.current_epoch == 1:\n"
+        f"            {statement}\n"
+    )
+    sys.modules.pop("raising", None)  # of another test
+    return "--trainer.callbacks+=raising.InSecondEpoch"
+
+
 def test_a_run_that_fails_says_so_in_its_summary(
     optimcifar: Callable[..., Outcome], small: list[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "failing.py").write_text(
-        "from lightning.pytorch import Callback\n"
-        "class FailInSecondEpoch(Callback):\n"
-        "    def on_train_epoch_start(self, trainer, pl_module):\n"
-        "        if trainer.current_epoch == 1:\n"
-        "            raise RuntimeError('out of luck')\n"
-    )
-    outcome = optimcifar("fit", *small, "--trainer.callbacks+=failing.FailInSecondEpoch")
+    outcome = optimcifar("fit", *small, raising_in_second_epoch(tmp_path, "raise RuntimeError('out of luck')"))
     assert (outcome.status, outcome.err) == (1, "optimcifar: out of luck\n")
     run = tmp_path / "lightning_logs" / "version_0"
     assert json.loads((run / "summary.json").read_text())["status"] == "failed"
@@ -147,14 +154,7 @@ def test_a_run_that_fails_says_so_in_its_summary(
 def test_a_run_that_is_interrupted_says_so_and_where_it_lies(
     optimcifar: Callable[..., Outcome], small: list[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "interrupting.py").write_text(
-        "from lightning.pytorch import Callback\n"
-        "class PressCtrlC(Callback):\n"
-        "    def on_train_epoch_start(self, trainer, pl_module):\n"
-        "        if trainer.current_epoch == 1:\n"
-        "            raise KeyboardInterrupt\n"
-    )
-    outcome = optimcifar("fit", *small, "--trainer.callbacks+=interrupting.PressCtrlC")
+    outcome = optimcifar("fit", *small, raising_in_second_epoch(tmp_path, "raise KeyboardInterrupt"))
     assert outcome.status == 130
     assert outcome.err == "optimcifar: interrupted; the run so far is in lightning_logs/version_0\n"
     run = tmp_path / "lightning_logs" / "version_0"
