@@ -85,14 +85,13 @@ class ImageDataModule(LightningDataModule):
         """Return the test images."""
 
     def setup(self, stage: str) -> None:
-        """Read the images that a stage needs: the test images for ``"test"`` only."""
+        """Read the images that a stage needs, the test images for ``"test"`` only, to where the trainer computes."""
         if stage == "test":
-            if self._test is None:
-                images = self.read_test()
-                self._test = SubsetInMemory(images, torch.arange(len(images.labels)))
-        elif self._train is None:
-            images = self.read_train()
-            train, val = stratified_split(images.labels, self.val_size, self.seed)
+            images = self._in_place(self._test.images if self._test else self.read_test())
+            self._test = SubsetInMemory(images, torch.arange(len(images.labels)))
+        else:
+            images = self._in_place(self._train.images if self._train else self.read_train())
+            train, val = stratified_split(images.labels.cpu(), self.val_size, self.seed)
             self._train, self._val = SubsetInMemory(images, train), SubsetInMemory(images, val)
 
     @property
@@ -146,8 +145,13 @@ class ImageDataModule(LightningDataModule):
             raise ValueError("val_size must be at least 1 to predict: it is the validation images that are predicted")
         return self._evaluation_loader(subset)
 
+    def transfer_batch_to_device(self, batch: Images, device: torch.device, dataloader_idx: int) -> Images:
+        """Return the batch, which is on the device already if ``setup`` knew the trainer."""
+        # Lightning looks for tensors in structures of any kind, which takes longer than to move them.
+        return batch.to(device)
+
     def on_after_batch_transfer(self, batch: Images, dataloader_idx: int) -> Images:
-        """Normalise a batch, which is on the device by now: uint8 is a quarter of the bytes to move."""
+        """Normalise a batch."""
         pixels, labels = batch
         # A pixel's channels lie side by side, which is the memory format that small convolutions are fastest in: the
         # view keeps it.
@@ -159,6 +163,10 @@ class ImageDataModule(LightningDataModule):
         sampler = InOrderSampler(subset, *self._processes())
         batch_size = max(self.batch_size, _EVALUATION_BATCH_SIZE)
         return DataLoader(subset, batch_size=batch_size, sampler=sampler, collate_fn=_as_is)
+
+    def _in_place(self, images: Images) -> Images:
+        """Return the images on the trainer's device: a GPU takes all of them once, and none in a step."""
+        return images.to(self.trainer.strategy.root_device) if self.trainer else images
 
     def _processes(self) -> tuple[int, int]:
         """Return the number of processes and this one's rank."""

@@ -26,6 +26,10 @@ class Images(NamedTuple):
     pixels: Tensor
     labels: Tensor
 
+    def to(self, device: torch.device) -> Images:
+        """Return them on a device, without a copy where they are there."""
+        return Images(self.pixels.to(device), self.labels.to(device))
+
 
 def stratified_split(labels: Tensor, val_size: int, seed: int) -> tuple[Tensor, Tensor]:
     """Draw ``val_size`` validation images, from each class in proportion to its share.
@@ -72,6 +76,9 @@ class SubsetInMemory(Dataset[Images]):
     def __getitems__(self, indices: Sequence[int]) -> Images:
         """Return the batch of these images in one copy; the loader asks for it by this name."""
         chosen = self.positions[torch.as_tensor(indices)]
+        if self.images.pixels.is_cuda:
+            # From pinned memory: a copy from any other waits until the device has done its work.
+            chosen = chosen.pin_memory().to(self.images.pixels.device, non_blocking=True)
         return Images(self.images.pixels.index_select(0, chosen), self.images.labels.index_select(0, chosen))
 
 

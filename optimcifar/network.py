@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# A CPU pools this many channels at a time, and one by one what is left over.
+_LANES = 8
+
 
 class ConvNet(nn.Module):
     """LeNet-style network for 32x32 RGB images, 62,006 parameters for ten classes.
@@ -38,10 +41,35 @@ class ConvNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, (N, num_classes), of ``images``, (N, 3, 32, 32) float32."""
         # ReLU grows with its input, so pooling first gives the same values and gradients with a quarter of the ReLUs.
-        x = F.relu(F.max_pool2d(self.conv1(images), 2))  # (N, 6, 14, 14)
-        x = F.relu(F.max_pool2d(self.conv2(x), 2))  # (N, 16, 5, 5)
+        if images.device.type == "cpu":
+            x = F.relu_(_convolve_and_pool(self.conv1, images))  # (N, 8, 14, 14), the last two of them zero
+            weight = F.pad(self.conv2.weight, (0, 0, 0, 0, 0, _LANES - self.conv2.in_channels))
+            x = F.conv2d(x, weight, self.conv2.bias)  # (N, 16, 10, 10)
+        else:
+            x = F.relu_(F.max_pool2d(self.conv1(images), 2))  # (N, 6, 14, 14)
+            x = self.conv2(x)  # (N, 16, 10, 10)
+        x = F.relu_(F.max_pool2d(x, 2))  # (N, 16, 5, 5)
         x = x.flatten(1)  # (N, 400)
-        x = F.relu(self.fc1(x))  # (N, 120)
-        x = F.relu(self.fc2(x))  # (N, 84)
+        x = F.relu_(self.fc1(x))  # (N, 120)
+        x = F.relu_(self.fc2(x))  # (N, 84)
         logits: Tensor = self.fc3(x)  # (N, num_classes)
         return logits
+
+
+def _convolve_and_pool(conv: nn.Conv2d, images: Tensor) -> Tensor:
+    """Return ``max_pool2d(conv(images), 2)`` with channels of zeros up to ``_LANES``, faster on a CPU.
+
+    One convolution of stride 2 computes the four values under every pooling window as channels of their own: six
+    channels fill a CPU's registers badly, four times eight fill them well, and memory is gone through once.
+    """
+    extra, size = _LANES - conv.out_channels, conv.kernel_size[0] + 1
+    # The kernel at its four places within a kernel one row and one column larger.
+    weight = F.pad(conv.weight, (1, 1, 1, 1, 0, 0, 0, extra)).unfold(2, size, 1).unfold(3, size, 1)
+    weight = weight.permute(2, 3, 0, 4, 5, 1).reshape(4 * _LANES, size, size, conv.in_channels)
+    x = F.conv2d(images, weight.permute(0, 3, 1, 2), stride=2)  # (N, 4 * lanes, H, W)
+    batch, _, height, width = x.shape
+    x = x.permute(0, 2, 3, 1).reshape(batch, height * width, 4, _LANES).permute(0, 3, 1, 2)
+    x = F.max_pool2d(x, (1, 4)).view(batch, _LANES, height, width)
+    assert conv.bias is not None, "PyTorch's types allow a convolution without"
+    # After the maximum, which it does not change, there are four times fewer values to add it to.
+    return x + F.pad(conv.bias, (0, extra)).view(-1, 1, 1)

@@ -24,6 +24,7 @@ from optimcifar.classifier import ImageClassifier
 from optimcifar.datamodule import ImageDataModule
 from optimcifar.evaluation import EvaluationSummary, PredictionWriter
 from optimcifar.parsing import MODEL_ARGUMENTS, Parser, UsageError, read_hyperparameters, start_from_own_defaults
+from optimcifar.profiler import NoProfiler
 from optimcifar.progress import EpochBar, EpochLines
 from optimcifar.run_folder import RunLogger, run_folder
 from optimcifar.run_summary import RunSummary
@@ -131,6 +132,8 @@ class TrainingCLI(LightningCLI):
             self.save_config_callback = None
         elif options.logger in (None, True):
             kwargs["logger"] = RunLogger(options.default_root_dir or ".")
+        if options.profiler is None:
+            kwargs["profiler"] = NoProfiler()
         self.trainer_defaults["callbacks"] = self._callbacks(options)
         given = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
         if not any(isinstance(callback, ProgressBar) for callback in given):
