@@ -42,7 +42,7 @@ class ConvNet(nn.Module):
         """Return the logits, (N, num_classes), of ``images``, (N, 3, 32, 32) float32."""
         # ReLU grows with its input, so pooling first gives the same values and gradients with a quarter of the ReLUs.
         if images.device.type == "cpu":
-            x = F.relu_(_convolve_and_pool(self.conv1, images))  # (N, 8, 14, 14), the last two of them zero
+            x = F.relu_(convolve_and_pool(self.conv1, images))  # (N, 8, 14, 14), the last two of them zero
             weight = F.pad(self.conv2.weight, (0, 0, 0, 0, 0, _LANES - self.conv2.in_channels))
             x = F.conv2d(x, weight, self.conv2.bias)  # (N, 16, 10, 10)
         else:
@@ -56,7 +56,7 @@ class ConvNet(nn.Module):
         return logits
 
 
-def _convolve_and_pool(conv: nn.Conv2d, images: Tensor) -> Tensor:
+def convolve_and_pool(conv: nn.Conv2d, images: Tensor) -> Tensor:
     """Return ``max_pool2d(conv(images), 2)`` with channels of zeros up to ``_LANES``, faster on a CPU.
 
     One convolution of stride 2 computes the four values under every pooling window as channels of their own: six

@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+import step_profile
+import training_cost
 import training_speed
 from contestants import CONTESTANTS
 
+pytestmark = pytest.mark.filterwarnings("ignore")
 
-@pytest.mark.filterwarnings("ignore")
+
 def test_training_speed_compares_all_contestants_and_draws_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -20,3 +23,21 @@ def test_training_speed_compares_all_contestants_and_draws_them(
     assert (result["dataset"], result["rounds"]) == ("Shapes10", 2)
     assert (tmp_path / "out" / "training_speed.png").read_bytes().startswith(b"\x89PNG")
     assert capsys.readouterr().out.count("ms/step") == len(CONTESTANTS)
+
+
+def test_training_cost_measures_every_size_and_draws_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ["--batch_sizes", "32", "64", "--batch_images", "128", "--training_sizes", "64", "128"]
+    training_cost.main([*sizes, "--rounds", "1", "--out", str(tmp_path)])
+    rows = json.loads((tmp_path / "training_cost.json").read_text())["rows"]
+    assert [(row["images"], row["batch_size"]) for row in rows] == [(128, 32), (128, 64), (64, 64), (128, 64)]
+    assert all(row["us"] > 0 for row in rows)
+    assert (tmp_path / "training_cost.png").read_bytes().startswith(b"\x89PNG")
+    assert capsys.readouterr().out.count("us/image") == 4
+
+
+def test_step_profile_accounts_for_the_whole_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    step_profile.main(["--images", "128", "--rounds", "1", "--out", str(tmp_path)])
+    ms = json.loads((tmp_path / "step_profile.json").read_text())["ms"]
+    own = sum(ms[name] for name in ("loading", "normalising", "network, all of it", "optimizer"))
+    assert ms["step of optimcifar fit"] == pytest.approx(own + ms["of it Lightning and logging"])
+    assert capsys.readouterr().out.count(" ms\n") == len(ms)

@@ -10,20 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
-import os
-import platform
 import statistics
-import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
 import altair as alt
 import torch
+from circumstances import circumstances, quiet
 from contestants import BATCH, CONTESTANTS, Task
-
-from optimcifar.run_summary import versions
 
 BASELINE = "tensor loop"
 
@@ -85,9 +79,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--out", type=Path, default=Path("lightning_logs/benchmarks"))
     options = parser.parse_args(args)
-    warnings.simplefilter("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    sys.argv = sys.argv[:1]  # LightningCLI looks at it even where it is given its arguments
+    quiet()
     rows = []
     for threads in options.threads:
         rows += compare(measure(options.images, options.rounds, threads), options.images, threads)
@@ -95,18 +87,11 @@ def main(args: list[str] | None = None) -> None:
         spread = f"{row['ratio_least']:.2f} to {row['ratio_most']:.2f}"
         figures = f"{row['ms_per_step']:7.2f} ms/step {row['ratio']:6.2f}  {spread}"
         print(f"{row['threads']} threads  {row['contestant']:32} {figures}")
-    about: dict[str, Any] = {
-        "images": options.images,
-        "batch_size": BATCH,
-        "rounds": options.rounds,
-        "dataset": "Shapes10",
-        "device": f"cpu, {os.cpu_count()} cores, {platform.machine()}",
-        "versions": versions(),
-    }
+    about = {"images": options.images, "batch_size": BATCH, "rounds": options.rounds, **circumstances()}
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "training_speed.json").write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
     title = f"Shapes10, {options.images:,} images of an epoch, batch {BATCH}, {options.rounds} rounds, CPU, torch "
-    draw(rows, title + about["versions"]["torch"], options.out / "training_speed.png")
+    draw(rows, title + torch.__version__, options.out / "training_speed.png")
 
 
 if __name__ == "__main__":

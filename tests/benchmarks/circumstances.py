@@ -1,0 +1,25 @@
+"""What every benchmark says beside its figures, and what it keeps quiet."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import sys
+import warnings
+from typing import Any
+
+from optimcifar.run_summary import versions
+
+
+def circumstances() -> dict[str, Any]:
+    """Return data, device and versions."""
+    device = f"cpu, {os.cpu_count()} cores, {platform.machine()}"
+    return {"dataset": "Shapes10", "device": device, "versions": versions()}
+
+
+def quiet() -> None:
+    """Keep what the libraries would say about short runs out of the benchmark's own lines."""
+    warnings.simplefilter("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    sys.argv = sys.argv[:1]  # LightningCLI looks at it even where it is given its arguments
