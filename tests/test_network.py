@@ -46,6 +46,19 @@ def test_computes_what_the_tutorials_network_computes(memory_format: torch.memor
         torch.testing.assert_close(mine.grad, theirs.grad)
 
 
+def test_computes_without_the_cpus_way_on_other_devices() -> None:
+    assert ConvNet().to("meta")(torch.empty(2, 3, 32, 32, device="meta")).shape == (2, 10)
+
+
+def test_gradients_can_be_differentiated_again() -> None:
+    # Second-order optimizers need it.
+    net = ConvNet()
+    loss = F.cross_entropy(net(torch.randn(4, 3, 32, 32)), torch.arange(4))
+    first = torch.autograd.grad(loss, list(net.parameters()), create_graph=True)
+    sum(gradient.square().sum() for gradient in first).backward()  # type: ignore[union-attr]
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in net.parameters())
+
+
 def test_starts_from_the_same_weights_as_the_tutorials_network() -> None:
     torch.manual_seed(3)
     reference = TutorialNet().state_dict()
