@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from optimcifar import __version__
 
@@ -15,8 +16,11 @@ Compare optimizers, learning-rate schedules and weight averaging on CIFAR-10.
 
 commands:
   fit        train, and write the run into lightning_logs/version_N
+  resume     go on with a run that was cut off, in its folder
   validate   loss and accuracy of a checkpoint on the validation images
   test       loss and accuracy of a checkpoint on the test images
+  compare    several configurations over several seeds: which is better, and how sure is that
+  report     draw a comparison again, or compare folders of single runs
   predict    the class of every validation image, as a table
 
 options:
@@ -46,10 +50,17 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"optimcifar {__version__}")
         return 0
     try:
-        # Imported here because importing torch takes seconds.
-        from optimcifar.training_cli import run
+        if arguments[0] in ("compare", "report"):
+            from optimcifar.comparison.cli import compare, report
 
-        run(arguments)
+            return (compare if arguments[0] == "compare" else report)(arguments[1:])
+        # Imported here because importing torch takes seconds.
+        from optimcifar.training_cli import resume, run
+
+        if arguments[0] == "resume":
+            resume(_folder(arguments[1:]))
+        else:
+            run(arguments)
     except KeyboardInterrupt as error:
         print(f"optimcifar: interrupted{error}", file=sys.stderr)
         return 130
@@ -61,3 +72,9 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"optimcifar: {error_message(error)}", file=sys.stderr)
         return 2 if isinstance(error, (ValueError, TypeError)) else 1
     return 0
+
+
+def _folder(arguments: list[str]) -> Path:
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        raise ValueError("resume needs the folder of one run, and nothing else: optimcifar resume FOLDER")
+    return Path(arguments[0])

@@ -14,7 +14,8 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from optimcifar.datamodule import image_data
-from optimcifar.run_folder import short, write_whole
+from optimcifar.run_files import write_whole
+from optimcifar.run_folder import short
 from optimcifar.run_summary import device_name, versions
 
 

@@ -1,10 +1,14 @@
-"""Long error messages of the libraries, said in a line or two."""
+"""What goes wrong, said in a line or two."""
 
 from __future__ import annotations
 
 import re
 
 _LONGEST_LINE = 300
+
+
+class UsageError(ValueError):
+    """Options that can't be understood or don't go together."""
 
 
 def usage_message(message: str) -> str:

@@ -10,17 +10,13 @@ import torch
 import yaml
 from lightning.pytorch.cli import LightningArgumentParser
 
-from optimcifar.messages import usage_message
+from optimcifar.messages import UsageError, usage_message
 
 # The options that name a class whose arguments are options below them.
 _CLASS_OPTIONS = ("--data", "--model.net", "--model.optimizer", "--model.lr_scheduler")
 
 #: The options of ``ImageClassifier`` that a checkpoint of the command line knows.
 MODEL_ARGUMENTS = ("net", "optimizer", "lr_scheduler", "lr_interval")
-
-
-class UsageError(ValueError):
-    """Options that can't be understood or don't go together."""
 
 
 class Parser(LightningArgumentParser):

@@ -1,31 +1,24 @@
-"""A run's folder, and the ``metrics.csv`` in it."""
+"""A run's folder, the ``metrics.csv`` in it, and how files get there whole."""
 
 from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from optimcifar.run_files import write_whole
+
 #: The columns that every ``metrics.csv`` has, in this order; others follow.
 COLUMNS = ("epoch", "step", "lr", "train_loss", "train_acc", "val_loss", "val_acc", "seconds")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file beside its place and rename it there: whoever reads finds all of the old or of the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(text, encoding="utf-8", newline="")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def short(value: float) -> float:
@@ -50,7 +43,17 @@ class RunLogger(CSVLogger):
         self, save_dir: str | Path = ".", name: str = "lightning_logs", version: int | str | None = None
     ) -> None:
         super().__init__(save_dir, name, version)
-        self._rows: dict[int, dict[str, float]] = {}
+        self._rows: dict[int, dict[str, float | str]] = {}
+
+    @classmethod
+    def reopen(cls, folder: Path, rows: bool) -> RunLogger:
+        """Return the logger of a run that goes on in its folder, with the rows that are there or from the first on."""
+        logger = cls(folder.parent.parent, folder.parent.name, folder.name)
+        path = folder / "metrics.csv"
+        if rows and path.exists():
+            with path.open(encoding="utf-8", newline="") as file:
+                logger._rows = {int(row["epoch"]): dict(row) for row in csv.DictReader(file)}
+        return logger
 
     @property
     def version(self) -> int | str:
@@ -76,6 +79,12 @@ class RunLogger(CSVLogger):
         row = self._rows.setdefault(epoch, {})
         row |= {name: short(value) for name, value in values.items()} | {"step": (step or 0) + 1}
         self.save()
+
+    @rank_zero_only
+    def restore(self, metrics: Mapping[str, float], epoch: int, step: int) -> None:
+        """Add the row of an epoch, from 1, after whose checkpoint a run was cut off before the row was written."""
+        if epoch not in self._rows:
+            self.log_metrics({**metrics, "epoch": epoch - 1}, step - 1)
 
     @rank_zero_only
     def save(self) -> None:
@@ -111,6 +120,19 @@ class RunLogger(CSVLogger):
             except FileExistsError:
                 continue
             return number
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes checkpoints beside their place and renames them there, so that there is always a last good one.
+
+    Lightning moves them there from the folder for temporary files, which is a copy where that is on another disk.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        """Write a checkpoint."""
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_whole(Path(path), content.getvalue())
 
 
 def run_folder(trainer: Trainer) -> Path | None:

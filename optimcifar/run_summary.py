@@ -10,6 +10,7 @@ import platform
 import sys
 import time
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from optimcifar.datamodule import image_data
-from optimcifar.run_folder import run_folder, short, write_whole
+from optimcifar.optimizer_cost import OptimizerCost
+from optimcifar.run_files import write_whole
+from optimcifar.run_folder import RunLogger, run_folder, short
 
 
 class EpochMetrics(Callback):
@@ -62,6 +65,8 @@ class RunSummary(EpochMetrics):
         self._train_seconds = 0.0
         self._images = 0
         self._epoch_start = self._validation_start = 0.0
+        # The epoch's metrics, as a checkpoint keeps them: it is written before their row of metrics.csv.
+        self._row: dict[str, Any] | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take the hashes: from here on weights may come from a checkpoint."""
@@ -76,6 +81,8 @@ class RunSummary(EpochMetrics):
         # know it from its checkpoint only.
         if trainer.lr_scheduler_configs and self._lr_scheduler is None:
             self._lr_scheduler = import_path(type(trainer.lr_scheduler_configs[0].scheduler))
+        if self._row and isinstance(trainer.logger, RunLogger):
+            trainer.logger.restore(**self._row)
         self._write(trainer, pl_module, "running")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -115,6 +122,12 @@ class RunSummary(EpochMetrics):
             interrupted = isinstance(exception, (KeyboardInterrupt, SIGTERMException))
             self._write(trainer, pl_module, "interrupted" if interrupted else "failed")
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep the epoch's metrics."""
+        metrics = self.epoch_metrics(trainer)
+        if "seconds" in metrics:  # those of the epoch that ends here
+            self._row = {"metrics": metrics, "epoch": trainer.current_epoch + 1, "step": trainer.global_step}
+
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run can't measure again."""
         return {
@@ -122,6 +135,7 @@ class RunSummary(EpochMetrics):
             "lr_scheduler": self._lr_scheduler,
             "train_seconds": self._train_seconds,
             "images": self._images,
+            "row": self._row,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -130,6 +144,7 @@ class RunSummary(EpochMetrics):
         self._lr_scheduler = state_dict["lr_scheduler"]
         self._train_seconds = state_dict["train_seconds"]
         self._images = state_dict["images"]
+        self._row = state_dict["row"]
 
     def _write(self, trainer: Trainer, pl_module: LightningModule, status: str) -> None:
         self.values = {
@@ -137,12 +152,14 @@ class RunSummary(EpochMetrics):
             "optimizer": import_path(type(trainer.optimizers[0])) if trainer.optimizers else None,
             "lr_scheduler": self._lr_scheduler,
             **_selection(trainer, pl_module),
+            "max_epochs": trainer.max_epochs,
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
             **dict.fromkeys(("train_loss", "train_acc", "val_loss", "val_acc")),
             **_final(self.epoch_metrics(trainer)),
             "train_seconds": round(self._train_seconds, 3),
             "images_per_second": self._images_per_second(trainer),
+            **self._cost(trainer),
             "device": device_name(trainer),
             "threads": torch.get_num_threads(),
             **self._hashes,
@@ -151,9 +168,24 @@ class RunSummary(EpochMetrics):
         if folder := run_folder(trainer):
             write_whole(folder / "summary.json", json.dumps(self.values, indent=2) + "\n")
 
+    def _cost(self, trainer: Trainer) -> dict[str, float | int | None]:
+        """Return what the optimizer cost, where an ``OptimizerCost`` measured it."""
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        costs = [callback for callback in callbacks if isinstance(callback, OptimizerCost)]
+        return costs[0].values(trainer.optimizers[0]) if costs and trainer.optimizers else {}
+
     def _images_per_second(self, trainer: Trainer) -> float | None:
         images = self._images * trainer.world_size
         return round(images / self._train_seconds, 1) if self._train_seconds else None
+
+
+def read_status(folder: Path) -> str | None:
+    """Return how a run stands, or None where none is known: no summary was written, or it can't be read."""
+    try:
+        status = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(status)
 
 
 def _selection(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:

@@ -13,9 +13,9 @@ import torch
 from jsonargparse import Namespace
 from jsonargparse.typing import restricted_number_type
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 # Those that nothing here uses are imported so that they can be named without their module on the command line.
 from optimcifar.averaging import EpochEndWeightAveraging  # noqa: F401
@@ -23,11 +23,14 @@ from optimcifar.cifar10 import CIFAR10DataModule  # noqa: F401
 from optimcifar.classifier import ImageClassifier
 from optimcifar.datamodule import ImageDataModule
 from optimcifar.evaluation import EvaluationSummary, PredictionWriter
-from optimcifar.parsing import MODEL_ARGUMENTS, Parser, UsageError, read_hyperparameters, start_from_own_defaults
+from optimcifar.messages import UsageError
+from optimcifar.optimizer_cost import OptimizerCost
+from optimcifar.parsing import MODEL_ARGUMENTS, Parser, read_hyperparameters, start_from_own_defaults
 from optimcifar.profiler import NoProfiler
 from optimcifar.progress import EpochBar, EpochLines
-from optimcifar.run_folder import RunLogger, run_folder
-from optimcifar.run_summary import RunSummary
+from optimcifar.run_files import write_whole
+from optimcifar.run_folder import RunLogger, WholeCheckpoints, run_folder
+from optimcifar.run_summary import RunSummary, read_status
 from optimcifar.shapes10 import Shapes10DataModule  # noqa: F401
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
@@ -46,6 +49,25 @@ _NOISE = (
 )
 
 
+class WholeConfig(SaveConfigCallback):
+    """Writes ``config.yaml`` into the run's folder, all of it or nothing."""
+
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
+        super().__init__(parser, config, **kwargs | {"save_to_log_dir": False})
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write it.
+
+        Raises:
+            FileExistsError: the folder is another run's.
+        """
+        if folder := run_folder(trainer):
+            path = folder / "config.yaml"
+            if path.exists():
+                raise FileExistsError(f"{folder} holds another run: choose another folder, or resume that run")
+            write_whole(path, self.parser.dump(self.config, skip_none=False))
+
+
 class TrainingCLI(LightningCLI):
     """The command line of ``ImageClassifier`` and the data modules.
 
@@ -53,8 +75,9 @@ class TrainingCLI(LightningCLI):
     noise, a folder of its own for every run, and checkpoints that say which data and model they belong to.
     """
 
-    def __init__(self, args: list[str]) -> None:
+    def __init__(self, args: list[str], resumed: Path | None = None) -> None:
         self._command = next(iter(args), None)
+        self._resumed = resumed
         defaults = {
             "max_epochs": 10,
             "num_sanity_val_steps": 0,  # it would validate before the first line is printed, for little
@@ -67,6 +90,7 @@ class TrainingCLI(LightningCLI):
             trainer_defaults=defaults,
             seed_everything_default=0,
             parser_class=Parser,
+            save_config_callback=None if resumed else WholeConfig,
             # It would let an option --optimizer replace what configure_optimizers returns.
             auto_configure_optimizers=False,
             args=args,
@@ -115,7 +139,7 @@ class TrainingCLI(LightningCLI):
         super().parse_arguments(parser, args)
         self.config[subcommand].weights_only = True  # a checkpoint is data: nothing in it is to be run
         for key in MODEL_ARGUMENTS if subcommand == "fit" else ():
-            if f"model.{key}" in known and _plain(self.config.fit.model[key]) != known[f"model.{key}"]:
+            if f"model.{key}" in known and _plain(self.config.fit.model[key]) != _plain(known[f"model.{key}"]):
                 raise UsageError(
                     f"--model.{key} differs from what {path} was trained with: training goes on with the same settings "
                     "only; leave the option out, or start anew without --ckpt_path"
@@ -136,8 +160,12 @@ class TrainingCLI(LightningCLI):
         if self.subcommand != "fit":
             kwargs |= {"logger": False, "enable_checkpointing": False}
             self.save_config_callback = None
+        elif self._resumed:
+            kwargs["logger"] = RunLogger.reopen(self._resumed, rows=bool(self.config_init.fit.ckpt_path))
         elif options.logger in (None, True):
             kwargs["logger"] = RunLogger(options.default_root_dir or ".")
+        if options.plugins is None:
+            kwargs["plugins"] = [WholeCheckpoints()]
         if options.profiler is None:
             kwargs["profiler"] = NoProfiler()
         self.trainer_defaults["callbacks"] = self._callbacks(options)
@@ -177,14 +205,19 @@ class TrainingCLI(LightningCLI):
         if self.subcommand != "fit":
             return [EvaluationSummary(), PredictionWriter()]
         self._summary = RunSummary()
-        callbacks: list[Callback] = [EpochLines(), self._summary]
+        callbacks: list[Callback] = [EpochLines(), OptimizerCost(), self._summary]
         if options.enable_checkpointing is not False:
             callbacks.append(ModelCheckpoint(filename="last", enable_version_counter=False))
         return callbacks
 
 
-def run(args: list[str]) -> None:
+def run(args: list[str], cli: type[TrainingCLI] = TrainingCLI, resumed: Path | None = None) -> TrainingCLI:
     """Run the command line of the commands that train or evaluate.
+
+    Args:
+        args: the command and its options.
+        cli: what to do with them.
+        resumed: the folder of a run that goes on in it; None for a new one.
 
     Raises:
         UsageError: the options can't be understood or don't go together.
@@ -199,9 +232,49 @@ def run(args: list[str]) -> None:
         for noise in _NOISE:
             warnings.filterwarnings("ignore", noise)
         try:
-            TrainingCLI(start_from_own_defaults(args))
+            return cli(start_from_own_defaults(args), resumed)
         except MisconfigurationException as error:
             raise UsageError(str(error)) from error
+
+
+class CheckingCLI(TrainingCLI):
+    """Understands the options of ``fit`` and makes all that they name, but does not train.
+
+    Attributes:
+        resolved: the whole configuration that the options come to, as ``config.yaml`` would hold it.
+    """
+
+    def fit(self, **kwargs: Any) -> None:
+        """Make the optimizer and its schedule as well."""
+        self.model.configure_optimizers()
+        self.resolved: str = self._subcommand_parsers["fit"].dump(self.config.fit, skip_none=False)
+
+    def after_fit(self) -> None:
+        """Print nothing: nothing was run."""
+
+
+def check(args: list[str]) -> str:
+    """Return the configuration that a command's options come to, as YAML, or raise as ``run`` would."""
+    cli = run(args, CheckingCLI)
+    assert isinstance(cli, CheckingCLI)
+    return cli.resolved
+
+
+def resume(folder: Path) -> None:
+    """Go on with a run that was cut off, from its last checkpoint and in its own folder.
+
+    Raises:
+        UsageError: the folder holds no run, or one that is finished.
+    """
+    config, checkpoint = folder / "config.yaml", folder / "checkpoints" / "last.ckpt"
+    if not config.is_file():
+        raise UsageError(f"{folder} holds no run to go on with: there is no {config.name} in it")
+    if read_status(folder) in ("finished", "diverged"):
+        raise UsageError(f"the run in {folder} is {read_status(folder)}: there is nothing to go on with")
+    run(
+        ["fit", "--config", str(config), *(["--ckpt_path", str(checkpoint)] if checkpoint.exists() else [])],
+        resumed=folder,
+    )
 
 
 def _check_accelerator(accelerator: object) -> None:
@@ -227,4 +300,9 @@ def _closing_lines(summary: dict[str, Any], folder: Path | None) -> str:
 
 
 def _plain(value: object) -> object:
-    return value.as_dict() if isinstance(value, Namespace) else value
+    """Return a value in plain types, with lists for tuples, which YAML does not know."""
+    if isinstance(value, Namespace):
+        value = value.as_dict()
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -15,7 +15,8 @@ from conftest import CONFIGS, Outcome
 from lightning.pytorch import seed_everything
 
 from optimcifar import ConvNet, RunLogger, Shapes10DataModule
-from optimcifar.run_folder import COLUMNS, short, write_whole
+from optimcifar.run_files import write_whole
+from optimcifar.run_folder import COLUMNS, short
 from optimcifar.run_summary import import_path
 
 

@@ -1,0 +1,222 @@
+"""The pictures of a comparison."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from optimcifar.comparison.statistics import estimate
+from optimcifar.comparison.tables import Comparison
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart, without their yellow, too light for lines. Beyond
+# seven configurations the same colours come again with dashed lines and other points.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DASHES = ([1, 0], [6, 3], [2, 2])
+_SHAPES = ("circle", "triangle-up", "square")
+
+WIDTH, HEIGHT = 340, 240
+
+Values = list[dict[str, Any]]
+
+
+class Charts:
+    """Draws a comparison, with the same colour for a configuration in every picture.
+
+    Args:
+        comparison: what is drawn.
+        selection: lets the legend switch configurations on and off, in a page.
+    """
+
+    def __init__(self, comparison: Comparison, selection: bool = False) -> None:
+        self._comparison = comparison
+        names = comparison.names
+        cycle = len(_COLOURS)
+        colours = [_COLOURS[i % cycle] for i in range(len(names))]
+        dashes = [_DASHES[i // cycle % len(_DASHES)] for i in range(len(names))]
+        shapes = [_SHAPES[i // cycle % len(_SHAPES)] for i in range(len(names))]
+        legend = alt.Legend(title=None, labelLimit=300, symbolStrokeWidth=2, columns=1)
+        field = "configuration:N"
+        self._colour = alt.Color(field, scale=alt.Scale(domain=names, range=colours), sort=None, legend=legend)
+        self._dash = alt.StrokeDash(field, scale=alt.Scale(domain=names, range=dashes), sort=None, legend=legend)
+        self._shape = alt.Shape(field, scale=alt.Scale(domain=names, range=shapes), sort=None, legend=None)
+        self._selected = (
+            alt.selection_point(name="shown", fields=["configuration"], bind="legend", toggle="true")
+            if selection
+            else None
+        )
+
+    def all(self) -> dict[str, alt.LayerChart | alt.Chart]:
+        """Return the pictures by name; those for which there is nothing to draw are left out."""
+        charts = {
+            "train_loss_by_epoch": self.curve("train_loss", "epoch"),
+            "val_acc_by_epoch": self.curve("val_acc", "epoch"),
+            "train_loss_by_seconds": self.curve("train_loss", "seconds"),
+            "val_acc_by_seconds": self.curve("val_acc", "seconds"),
+            "learning_rate": self.curve("lr", "epoch"),
+            "final_accuracy": self.final(),
+            "differences": self.differences(),
+            "time_to_target": self.time_to_target(),
+        }
+        return {name: chart for name, chart in charts.items() if chart is not None}
+
+    def curve(self, metric: str, over: str) -> alt.LayerChart | None:
+        """Return the mean over seeds of a metric, with a band of its 95 % interval."""
+        values = _curves(self._comparison, metric)
+        if not values:
+            return None
+        titles = {
+            "train_loss": "train loss",
+            "val_acc": "validation accuracy",
+            "lr": "learning rate",
+            "epoch": "epoch",
+            "seconds": "seconds of training (mean over seeds)",
+        }
+        axis = alt.Axis(format="d", tickMinStep=1) if over == "epoch" else alt.Axis()
+        scale = alt.Scale(type="log") if metric == "lr" else alt.Scale(zero=False)
+        base = self._base(values).encode(
+            x=alt.X(f"{over}:Q", title=titles[over], axis=axis, scale=alt.Scale(zero=False))
+        )
+        y = alt.Y("mean:Q", title=titles[metric], scale=scale)
+        tooltip = _tooltip(("configuration", "epoch", "seconds", "mean", "low", "high", "seeds"))
+        line = base.mark_line(strokeWidth=2).encode(y=y, color=self._colour, strokeDash=self._dash)
+        # One epoch makes no line.
+        points = base.mark_point(filled=True, size=24).encode(
+            y=y, color=self._colour, shape=self._shape, tooltip=tooltip
+        )
+        layers = [line, points]
+        if metric != "lr" and any(value["low"] is not None for value in values):
+            layers.insert(0, base.mark_area(opacity=0.15).encode(y="low:Q", y2="high:Q", color=self._colour))
+        return self._finish(layers)
+
+    def final(self) -> alt.LayerChart | None:
+        """Return the final accuracy, one dot per seed, with mean and interval."""
+        values, means = [], []
+        for name in self._comparison.names:
+            by_seed = self._comparison.values(name)
+            finite = {seed: value for seed, value in by_seed.items() if math.isfinite(value)}
+            values += [{"configuration": name, "seed": seed, "value": value} for seed, value in finite.items()]
+            if finite:
+                means.append({"configuration": name, **_estimate_values(list(finite.values()))})
+        if not values:
+            return None
+        title = f"final {self._measure_title()}"
+        x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False))
+        y = self._rows()
+        dots = self._base(values).mark_point(filled=True, size=50, opacity=0.8)
+        dots = dots.encode(
+            x=x, y=y, color=self._colour, shape=self._shape, tooltip=_tooltip(("configuration", "seed", "value"))
+        )
+        spread = self._base(means).mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q", y=y, color=self._colour)
+        tick = (
+            self._base(means)
+            .mark_tick(thickness=2, size=14)
+            .encode(
+                x="mean:Q", y=y, color=self._colour, tooltip=_tooltip(("configuration", "mean", "low", "high", "seeds"))
+            )
+        )
+        return self._finish([spread, tick, dots])
+
+    def differences(self) -> alt.LayerChart | None:
+        """Return the differences from the baseline, paired by seed, with their corrected intervals."""
+        values = []
+        for name in self._comparison.names:
+            if name != self._comparison.baseline:
+                found = self._comparison.difference(name)
+                if math.isfinite(found.mean):
+                    values.append(
+                        {
+                            "configuration": name,
+                            "mean": found.mean,
+                            "low": _finite(found.low),
+                            "high": _finite(found.high),
+                            "seeds": found.n,
+                            "verdict": found.verdict,
+                        }
+                    )
+        if not values:
+            return None
+        zero = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color="#888", strokeDash=[3, 3]).encode(x="x:Q")  # type: ignore[no-untyped-call]
+        title = f"{self._measure_title()}, difference from {self._comparison.baseline}"
+        base = self._base(values).encode(y=self._rows(), color=self._colour)
+        rule = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q")
+        point = base.mark_point(filled=True, size=60).encode(
+            x=alt.X("mean:Q", title=title),
+            shape=self._shape,
+            tooltip=_tooltip(("configuration", "mean", "low", "high", "seeds", "verdict")),
+        )
+        return self._finish([zero, rule, point])
+
+    def time_to_target(self) -> alt.LayerChart | None:
+        """Return the seconds of training until the target accuracy was reached, one dot per seed that reached it."""
+        target = self._comparison.target_acc
+        if target is None:
+            return None
+        values = []
+        for run in self._comparison.runs:
+            epochs, seconds = run.to_target(target)
+            if math.isfinite(seconds):
+                values.append({"configuration": run.name, "seed": run.seed, "seconds": seconds, "epochs": epochs})
+        if not values:
+            return None
+        title = f"seconds of training to a validation accuracy of {target:g} (no dot: never reached)"
+        dots = self._base(values).mark_point(filled=True, size=50, opacity=0.8)
+        dots = dots.encode(
+            x=alt.X("seconds:Q", title=title),
+            y=self._rows(),
+            color=self._colour,
+            shape=self._shape,
+            tooltip=_tooltip(("configuration", "seed", "seconds", "epochs")),
+        )
+        return self._finish([dots])
+
+    def _base(self, values: Values) -> alt.Chart:
+        return alt.Chart(alt.Data(values=values))  # type: ignore[no-untyped-call]
+
+    def _rows(self) -> alt.Y:
+        return alt.Y("configuration:N", sort=self._comparison.names, title=None, axis=alt.Axis(labelLimit=220))
+
+    def _finish(self, layers: Sequence[alt.Chart]) -> alt.LayerChart:
+        if self._selected is not None:
+            layers = [
+                layer.encode(opacity=alt.condition(self._selected, alt.value(1), alt.value(0))) for layer in layers
+            ]
+            layers[-1] = layers[-1].add_params(self._selected)
+        return alt.LayerChart(layer=layers, width=WIDTH, height=HEIGHT)
+
+    def _measure_title(self) -> str:
+        return {"val_acc": "validation accuracy", "test_acc": "test accuracy"}[self._comparison.measure]
+
+
+def _curves(comparison: Comparison, metric: str) -> Values:
+    values: Values = []
+    for name in comparison.names:
+        runs = [run for run in comparison.runs if run.name == name]
+        seconds = 0.0
+        for epoch in range(1, max((len(run.rows) for run in runs), default=0) + 1):
+            rows = [run.rows[epoch - 1] for run in runs if len(run.rows) >= epoch]
+            seconds += sum(row["seconds"] for row in rows) / len(rows)
+            measured = [row[metric] for row in rows if math.isfinite(row.get(metric, math.nan))]
+            if measured:
+                values.append({"configuration": name, "epoch": epoch, "seconds": seconds, **_estimate_values(measured)})
+    return values
+
+
+def _estimate_values(measured: list[float]) -> dict[str, Any]:
+    found = estimate(measured)
+    return {"mean": found.mean, "low": _finite(found.low), "high": _finite(found.high), "seeds": found.n}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _tooltip(fields: Sequence[str]) -> list[alt.Tooltip]:
+    formats = {"epoch": "d", "epochs": "d", "seed": "d", "seeds": "d", "seconds": ".1f"}
+    texts = ("configuration", "verdict")
+    return [
+        alt.Tooltip(f"{field}:N") if field in texts else alt.Tooltip(f"{field}:Q", format=formats.get(field, ".4f"))
+        for field in fields
+    ]

@@ -1,0 +1,81 @@
+"""How a comparison is going, in a terminal and elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from optimcifar.comparison.plan import Run
+from optimcifar.comparison.results import read_run
+
+
+class RunTable:
+    """On a terminal a live table of the runs under way and a bar of all; elsewhere a line per finished run.
+
+    Args:
+        runs: all runs.
+    """
+
+    def __init__(self, runs: list[Run]) -> None:
+        self._runs = runs
+        self._console = Console(file=sys.stdout, highlight=False)
+        self._told: set[Run] = set()
+        self._started = time.monotonic()
+        self._bar = Progress(TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._task = self._bar.add_task("runs", total=len(runs))
+        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, results: dict[Run, dict[str, Any]]) -> None:
+        """Show how the runs stand.
+
+        Args:
+            results: what ``worker.make`` returned, of the runs that ended.
+        """
+        for run in [run for run in results if run not in self._told]:
+            self._told.add(run)
+            self._console.print(_ending(run, results[run]), soft_wrap=True)
+        if self._live:
+            self._bar.update(self._task, completed=len(results))
+            table = Table(box=None, pad_edge=False)
+            for column in ("run", "epoch", "train loss", "val acc", "time left"):
+                table.add_column(column, justify="left" if column == "run" else "right")
+            for run in self._runs:
+                if run not in results and (run.folder / "summary.json").exists():
+                    table.add_row(*_under_way(run))
+            self._live.update(Group(table, self._bar), refresh=True)
+
+
+def _ending(run: Run, result: dict[str, Any]) -> str:
+    text = f"{run.name} seed {run.seed}: {result['status']}"
+    if "error" in result:
+        return f"{text}: {result['error']}"
+    finished = read_run(run.folder, run.name)
+    text += f", train loss {finished.final('train_loss'):.4f}"
+    if finished.final("val_acc") == finished.final("val_acc"):
+        text += f", val acc {finished.final('val_acc'):.4f}"
+    return f"{text}, {finished.summary['train_seconds']:.1f} s of training"
+
+
+def _under_way(run: Run) -> tuple[str, ...]:
+    result = read_run(run.folder, run.name)
+    done, epochs = len(result.rows), result.summary.get("max_epochs")
+    left = ""
+    if done and epochs:
+        left = f"{sum(row['seconds'] for row in result.rows) / done * (epochs - done):.0f} s"
+    figures = (f"{result.final(name):.4f}" if done else "" for name in ("train_loss", "val_acc"))
+    return (f"{run.name} seed {run.seed}", f"{done}/{epochs or '?'}", *figures, left)

@@ -1,0 +1,101 @@
+"""Means, intervals and verdicts over seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+LEVEL = 0.95
+#: With fewer seeds than this no verdict is given: two values say next to nothing about their own spread.
+FEWEST_SEEDS = 3
+
+BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds and its 95 % interval, by Student's t; NaN bounds for fewer than two values."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Return the mean of values and its interval; a value that is not finite makes both infinite or NaN.
+
+    Args:
+        values: one a seed, at least one.
+    """
+    mean = float(np.mean(values))
+    if len(values) < 2 or not math.isfinite(mean):
+        return Estimate(mean, math.nan, math.nan, len(values))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * stats.sem(values))
+    return Estimate(mean, mean - half, mean + half, len(values))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far a configuration lies above another, over the seeds that both have.
+
+    Attributes:
+        mean: of the differences.
+        low: lower end of their interval, at the level corrected for the number of comparisons.
+        high: its upper end.
+        n: number of seeds.
+        verdict: ``better``, ``worse``, ``no difference shown``, or why there is none.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    verdict: str
+
+
+def compare(values: Mapping[int, float], baseline: Mapping[int, float], comparisons: int) -> Difference:
+    """Compare two configurations, paired by seed.
+
+    A two-sided paired t-test: "better" or "worse" where the interval of the mean difference leaves out zero. The
+    interval is at level 1 - 0.05 / ``comparisons`` (Bonferroni), so that with no true difference anywhere at most 5 %
+    of whole comparisons show one.
+
+    Args:
+        values: what is measured, by seed; greater is better.
+        baseline: the same of the other configuration.
+        comparisons: how many such comparisons are made.
+    """
+    seeds = sorted(set(values) & set(baseline))
+    differences = np.array([values[seed] - baseline[seed] for seed in seeds])
+    finite = bool(np.isfinite(differences).all())
+    mean = float(differences.mean()) if seeds else math.nan
+    if len(seeds) < FEWEST_SEEDS:
+        return Difference(mean, math.nan, math.nan, len(seeds), f"withheld: fewer than {FEWEST_SEEDS} seeds")
+    if not finite:
+        return Difference(mean, math.nan, math.nan, len(seeds), "withheld: a value is missing")
+    if not differences.any():
+        return Difference(0.0, 0.0, 0.0, len(seeds), NO_DIFFERENCE)
+    interval = stats.ttest_1samp(differences, 0).confidence_interval(1 - (1 - LEVEL) / comparisons)
+    low, high = float(interval.low), float(interval.high)
+    verdict = BETTER if low > 0 else WORSE if high < 0 else NO_DIFFERENCE
+    return Difference(mean, low, high, len(seeds), verdict)
+
+
+def best_group(values: Mapping[str, Mapping[int, float]]) -> list[str]:
+    """Return the configuration with the highest mean and those that can't be told from it, best first.
+
+    Args:
+        values: what is measured, by configuration and seed; greater is better.
+    """
+    means = {name: float(np.mean(list(of.values()))) for name, of in values.items() if of}
+    ranked = sorted((name for name in means if math.isfinite(means[name])), key=lambda name: -means[name])
+    if not ranked:
+        return []
+    best, others = ranked[0], ranked[1:]
+    verdicts = {name: compare(values[name], values[best], len(others)).verdict for name in others}
+    return [best, *(name for name in others if verdicts[name] != WORSE)]

@@ -1,0 +1,50 @@
+"""What a worker of the cluster does: check a run's options, and make the run."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+#: The checkpoints whose weights are tested, by their names in a run's folder.
+TESTED = ("last", "swa")
+
+
+def check(options: tuple[str, ...]) -> str:
+    """Return all that the options of a run come to, as YAML, or raise what is wrong with them."""
+    from optimcifar.training_cli import check as check_options
+
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        return check_options(["fit", *options])
+
+
+def make(options: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    """Train and test one run, or what is missing of it; return its ``status`` and, if it failed, the ``error``."""
+    import torch
+
+    from optimcifar.cli import main
+    from optimcifar.run_summary import read_status
+
+    # Workers share the machine: more threads than one would wait for each other.
+    torch.set_num_threads(1)
+    if read_status(folder) not in ("finished", "diverged"):
+        command = ["resume", str(folder)] if (folder / "config.yaml").exists() else ["fit", *options]
+        if command[0] == "fit":
+            shutil.rmtree(folder, ignore_errors=True)  # a run that was cut off before it wrote what it is
+        if error := _failure(main, command):
+            return {"status": "failed", "error": error}
+    for checkpoint in [folder / "checkpoints" / f"{name}.ckpt" for name in TESTED]:
+        tested = not checkpoint.exists() or checkpoint.with_suffix(".test.json").exists()
+        if not tested and (error := _failure(main, ["test", "--ckpt_path", str(checkpoint)])):
+            return {"status": "failed", "error": error}
+    return {"status": read_status(folder)}
+
+
+def _failure(main: Any, command: list[str]) -> str | None:
+    """Run a command and return what it said of its failure, or None."""
+    errors = StringIO()
+    with redirect_stdout(StringIO()), redirect_stderr(errors):
+        status = main(command)
+    return errors.getvalue().strip().removeprefix("optimcifar: ") or f"status {status}" if status else None
