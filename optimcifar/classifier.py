@@ -119,7 +119,8 @@ class ImageClassifier(LightningModule):
         losses, right, sizes = zip(*self._seen.values(), strict=True)
         self._seen.clear()
         weights = torch.tensor(sizes, device=self.device)
-        self.train_loss.update(torch.stack(losses), weights)
+        # torchmetrics writes into the weights of what is not a number.
+        self.train_loss.update(torch.stack(losses), weights.clone())
         self.train_acc.update(torch.stack(right) / weights, weights)
         self.log_dict({"lr": self._lr, "train_loss": self.train_loss, "train_acc": self.train_acc})
 

@@ -35,7 +35,7 @@ examples:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    """Run the command line and return its exit status: 0 done, 1 failed, 2 wrong usage, 3 diverged, 130 interrupted.
 
     What went wrong is said in one or two lines on standard error; ``OPTIMCIFAR_DEBUG=1`` shows the traceback.
 
@@ -57,10 +57,7 @@ def main(args: Sequence[str] | None = None) -> int:
         # Imported here because importing torch takes seconds.
         from optimcifar.training_cli import resume, run
 
-        if arguments[0] == "resume":
-            resume(_folder(arguments[1:]))
-        else:
-            run(arguments)
+        done = resume(_folder(arguments[1:])) if arguments[0] == "resume" else run(arguments)
     except KeyboardInterrupt as error:
         print(f"optimcifar: interrupted{error}", file=sys.stderr)
         return 130
@@ -71,7 +68,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
         print(f"optimcifar: {error_message(error)}", file=sys.stderr)
         return 2 if isinstance(error, (ValueError, TypeError)) else 1
-    return 0
+    return 3 if done.diverged else 0
 
 
 def _folder(arguments: list[str]) -> Path:

@@ -18,6 +18,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from optimcifar.datamodule import image_data
+from optimcifar.divergence import StopAtDivergence
 from optimcifar.optimizer_cost import OptimizerCost
 from optimcifar.run_files import write_whole
 from optimcifar.run_folder import RunLogger, run_folder, short
@@ -114,7 +115,8 @@ class RunSummary(EpochMetrics):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the final values."""
         loss = trainer.callback_metrics.get("train_loss")
-        self._write(trainer, pl_module, "finished" if loss is None or math.isfinite(loss) else "diverged")
+        diverged = _diverged_step(trainer) is not None or (loss is not None and not math.isfinite(loss))
+        self._write(trainer, pl_module, "diverged" if diverged else "finished")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Write what was reached, if training had started."""
@@ -160,6 +162,7 @@ class RunSummary(EpochMetrics):
             "train_seconds": round(self._train_seconds, 3),
             "images_per_second": self._images_per_second(trainer),
             **self._cost(trainer),
+            "diverged_step": _diverged_step(trainer),
             "device": device_name(trainer),
             "threads": torch.get_num_threads(),
             **self._hashes,
@@ -177,6 +180,11 @@ class RunSummary(EpochMetrics):
     def _images_per_second(self, trainer: Trainer) -> float | None:
         images = self._images * trainer.world_size
         return round(images / self._train_seconds, 1) if self._train_seconds else None
+
+
+def _diverged_step(trainer: Trainer) -> int | None:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return next((callback.step for callback in callbacks if isinstance(callback, StopAtDivergence)), None)
 
 
 def read_status(folder: Path) -> str | None:

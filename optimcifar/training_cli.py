@@ -22,6 +22,7 @@ from optimcifar.averaging import EpochEndWeightAveraging  # noqa: F401
 from optimcifar.cifar10 import CIFAR10DataModule  # noqa: F401
 from optimcifar.classifier import ImageClassifier
 from optimcifar.datamodule import ImageDataModule
+from optimcifar.divergence import StopAtDivergence
 from optimcifar.evaluation import EvaluationSummary, PredictionWriter
 from optimcifar.messages import UsageError
 from optimcifar.optimizer_cost import OptimizerCost
@@ -200,12 +201,17 @@ class TrainingCLI(LightningCLI):
         if self.trainer.is_global_zero:
             print(_closing_lines(self._summary.values, run_folder(self.trainer)))
 
+    @property
+    def diverged(self) -> bool:
+        """Whether the run ended because its loss was no longer finite."""
+        return self.subcommand == "fit" and self._summary.values.get("status") == "diverged"
+
     def _callbacks(self, options: Namespace) -> list[Callback]:
         """Return the callbacks of the command; what Lightning has at most one of gives way to the user's choice."""
         if self.subcommand != "fit":
             return [EvaluationSummary(), PredictionWriter()]
         self._summary = RunSummary()
-        callbacks: list[Callback] = [EpochLines(), OptimizerCost(), self._summary]
+        callbacks: list[Callback] = [EpochLines(), OptimizerCost(), StopAtDivergence(), self._summary]
         if options.enable_checkpointing is not False:
             callbacks.append(ModelCheckpoint(filename="last", enable_version_counter=False))
         return callbacks
@@ -260,7 +266,7 @@ def check(args: list[str]) -> str:
     return cli.resolved
 
 
-def resume(folder: Path) -> None:
+def resume(folder: Path) -> TrainingCLI:
     """Go on with a run that was cut off, from its last checkpoint and in its own folder.
 
     Raises:
@@ -271,10 +277,8 @@ def resume(folder: Path) -> None:
         raise UsageError(f"{folder} holds no run to go on with: there is no {config.name} in it")
     if read_status(folder) in ("finished", "diverged"):
         raise UsageError(f"the run in {folder} is {read_status(folder)}: there is nothing to go on with")
-    run(
-        ["fit", "--config", str(config), *(["--ckpt_path", str(checkpoint)] if checkpoint.exists() else [])],
-        resumed=folder,
-    )
+    from_checkpoint = ["--ckpt_path", str(checkpoint)] if checkpoint.exists() else []
+    return run(["fit", "--config", str(config), *from_checkpoint], resumed=folder)
 
 
 def _check_accelerator(accelerator: object) -> None:
@@ -288,8 +292,9 @@ def _check_accelerator(accelerator: object) -> None:
 def _closing_lines(summary: dict[str, Any], folder: Path | None) -> str:
     names = {"train_loss": "train loss", "val_acc": "validation accuracy", "val_acc_swa": "of the averaged weights"}
     figures = [f"{text} {summary[name]:.4f}" for name, text in names.items() if summary.get(name) is not None]
+    step = f" in step {summary['diverged_step']}" if summary["diverged_step"] else ""
     end = (
-        f"{summary['status']} after {summary['epochs']} epochs: {', '.join(figures)} "
+        f"{summary['status']}{step} after {summary['epochs']} epochs: {', '.join(figures)} "
         f"({summary['dataset']}); {summary['train_seconds']:.1f} s of training, "
         f"{summary['images_per_second'] or 0:,.0f} images/s"
     )

@@ -18,6 +18,7 @@ _DASHES = ([1, 0], [6, 3], [2, 2])
 _SHAPES = ("circle", "triangle-up", "square")
 
 WIDTH, HEIGHT = 340, 240
+_ROW = 26  # pixels of a configuration's row
 
 Values = list[dict[str, Any]]
 
@@ -37,11 +38,19 @@ class Charts:
         colours = [_COLOURS[i % cycle] for i in range(len(names))]
         dashes = [_DASHES[i // cycle % len(_DASHES)] for i in range(len(names))]
         shapes = [_SHAPES[i // cycle % len(_SHAPES)] for i in range(len(names))]
-        legend = alt.Legend(title=None, labelLimit=300, symbolStrokeWidth=2, columns=1)
+        legend = alt.Legend(title=None, labelLimit=300, symbolStrokeWidth=2, symbolOpacity=1, columns=1)
         field = "configuration:N"
-        self._colour = alt.Color(field, scale=alt.Scale(domain=names, range=colours), sort=None, legend=legend)
-        self._dash = alt.StrokeDash(field, scale=alt.Scale(domain=names, range=dashes), sort=None, legend=legend)
-        self._shape = alt.Shape(field, scale=alt.Scale(domain=names, range=shapes), sort=None, legend=None)
+
+        def channel(kind: Any, values: list[Any], shown: alt.Legend | None) -> Any:
+            return kind(field, scale=alt.Scale(domain=names, range=values), sort=None, legend=shown)
+
+        self._colour = channel(alt.Color, colours, legend)
+        self._dash = channel(alt.StrokeDash, dashes, legend)
+        self._shape = channel(alt.Shape, shapes, legend)
+        # Rows have the names beside them; but a page has one legend for all, which switches rows as well.
+        in_rows = legend if selection else None
+        self._row_colour, self._row_shape = channel(alt.Color, colours, in_rows), channel(alt.Shape, shapes, in_rows)
+        self._zero = self._base([{"x": 0}]).mark_rule(color="#888", strokeDash=[3, 3]).encode(x="x:Q")
         self._selected = (
             alt.selection_point(name="shown", fields=["configuration"], bind="legend", toggle="true")
             if selection
@@ -79,7 +88,8 @@ class Charts:
         base = self._base(values).encode(
             x=alt.X(f"{over}:Q", title=titles[over], axis=axis, scale=alt.Scale(zero=False))
         )
-        y = alt.Y("mean:Q", title=titles[metric], scale=scale)
+        y_axis = alt.Axis(format="~g", tickCount=5) if metric == "lr" else alt.Axis()
+        y = alt.Y("mean:Q", title=titles[metric], scale=scale, axis=y_axis)
         tooltip = _tooltip(("configuration", "epoch", "seconds", "mean", "low", "high", "seeds"))
         line = base.mark_line(strokeWidth=2).encode(y=y, color=self._colour, strokeDash=self._dash)
         # One epoch makes no line.
@@ -88,7 +98,7 @@ class Charts:
         )
         layers = [line, points]
         if metric != "lr" and any(value["low"] is not None for value in values):
-            layers.insert(0, base.mark_area(opacity=0.15).encode(y="low:Q", y2="high:Q", color=self._colour))
+            layers.insert(0, base.mark_area(fillOpacity=0.15).encode(y="low:Q", y2="high:Q", color=self._colour))
         return self._finish(layers)
 
     def final(self) -> alt.LayerChart | None:
@@ -105,19 +115,26 @@ class Charts:
         title = f"final {self._measure_title()}"
         x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False))
         y = self._rows()
-        dots = self._base(values).mark_point(filled=True, size=50, opacity=0.8)
+        dots = self._base(values).mark_point(filled=True, size=50)
         dots = dots.encode(
-            x=x, y=y, color=self._colour, shape=self._shape, tooltip=_tooltip(("configuration", "seed", "value"))
+            x=x,
+            y=y,
+            color=self._row_colour,
+            shape=self._row_shape,
+            tooltip=_tooltip(("configuration", "seed", "value")),
         )
-        spread = self._base(means).mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q", y=y, color=self._colour)
+        spread = self._base(means).mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q", y=y, color=self._row_colour)
         tick = (
             self._base(means)
             .mark_tick(thickness=2, size=14)
             .encode(
-                x="mean:Q", y=y, color=self._colour, tooltip=_tooltip(("configuration", "mean", "low", "high", "seeds"))
+                x="mean:Q",
+                y=y,
+                color=self._row_colour,
+                tooltip=_tooltip(("configuration", "mean", "low", "high", "seeds")),
             )
         )
-        return self._finish([spread, tick, dots])
+        return self._finish([spread, tick, dots], alt.Step(_ROW))
 
     def differences(self) -> alt.LayerChart | None:
         """Return the differences from the baseline, paired by seed, with their corrected intervals."""
@@ -138,16 +155,15 @@ class Charts:
                     )
         if not values:
             return None
-        zero = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color="#888", strokeDash=[3, 3]).encode(x="x:Q")  # type: ignore[no-untyped-call]
         title = f"{self._measure_title()}, difference from {self._comparison.baseline}"
-        base = self._base(values).encode(y=self._rows(), color=self._colour)
+        base = self._base(values).encode(y=self._rows(), color=self._row_colour)
         rule = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q")
         point = base.mark_point(filled=True, size=60).encode(
             x=alt.X("mean:Q", title=title),
-            shape=self._shape,
+            shape=self._row_shape,
             tooltip=_tooltip(("configuration", "mean", "low", "high", "seeds", "verdict")),
         )
-        return self._finish([zero, rule, point])
+        return self._finish([self._zero, rule, point], alt.Step(_ROW))
 
     def time_to_target(self) -> alt.LayerChart | None:
         """Return the seconds of training until the target accuracy was reached, one dot per seed that reached it."""
@@ -162,29 +178,30 @@ class Charts:
         if not values:
             return None
         title = f"seconds of training to a validation accuracy of {target:g} (no dot: never reached)"
-        dots = self._base(values).mark_point(filled=True, size=50, opacity=0.8)
+        dots = self._base(values).mark_point(filled=True, size=50)
         dots = dots.encode(
             x=alt.X("seconds:Q", title=title),
             y=self._rows(),
-            color=self._colour,
-            shape=self._shape,
+            color=self._row_colour,
+            shape=self._row_shape,
             tooltip=_tooltip(("configuration", "seed", "seconds", "epochs")),
         )
-        return self._finish([dots])
+        return self._finish([dots], alt.Step(_ROW))
 
     def _base(self, values: Values) -> alt.Chart:
         return alt.Chart(alt.Data(values=values))  # type: ignore[no-untyped-call]
 
     def _rows(self) -> alt.Y:
-        return alt.Y("configuration:N", sort=self._comparison.names, title=None, axis=alt.Axis(labelLimit=220))
+        # All configurations, those without a value as well.
+        scale = alt.Scale(domain=self._comparison.names)
+        return alt.Y("configuration:N", scale=scale, sort=None, title=None, axis=alt.Axis(labelLimit=220))
 
-    def _finish(self, layers: Sequence[alt.Chart]) -> alt.LayerChart:
+    def _finish(self, layers: Sequence[alt.Chart], height: Any = HEIGHT) -> alt.LayerChart:
         if self._selected is not None:
-            layers = [
-                layer.encode(opacity=alt.condition(self._selected, alt.value(1), alt.value(0))) for layer in layers
-            ]
+            shown = alt.condition(self._selected, alt.value(1), alt.value(0))
+            layers = [layer if layer is self._zero else layer.encode(opacity=shown) for layer in layers]
             layers[-1] = layers[-1].add_params(self._selected)
-        return alt.LayerChart(layer=layers, width=WIDTH, height=HEIGHT)
+        return alt.LayerChart(layer=layers, width=WIDTH, height=height)
 
     def _measure_title(self) -> str:
         return {"val_acc": "validation accuracy", "test_acc": "test accuracy"}[self._comparison.measure]

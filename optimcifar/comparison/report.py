@@ -129,14 +129,14 @@ def columns(comparison: Comparison, rows: list[Row]) -> list[tuple[str, str, Cal
         ("seeds", "seeds", _number("seeds", "d")),
         ("diverged", "diverged", _number("diverged", "d")),
         ("not finished", "not_finished", _number("not_finished", "d")),
-        ("train loss", "train_loss", _plus_minus("train_loss", 3)),
         ("val acc", "val_acc", _plus_minus("val_acc", 3)),
+        (f"{comparison.measure.replace('_', ' ')} less {comparison.baseline}'s", "difference", _signed_interval),
+        ("verdict", "verdict", lambda row: str(row["verdict"])),
         ("val acc, averaged", "val_acc_swa", _plus_minus("val_acc_swa", 3)),
         ("best epoch's val acc", "best_val_acc", _number("best_val_acc", ".3f")),
         ("test acc", "test_acc", _plus_minus("test_acc", 3)),
         ("test acc, averaged", "test_acc_swa", _plus_minus("test_acc_swa", 3)),
-        (f"{comparison.measure.replace('_', ' ')} less {comparison.baseline}'s", "difference", _signed_interval),
-        ("verdict", "verdict", lambda row: str(row["verdict"])),
+        ("train loss", "train_loss", _plus_minus("train_loss", 3)),
         ("training s", "train_seconds", _number("train_seconds", ".1f")),
         ("images/s", "images_per_second", _number("images_per_second", ",.0f")),
         ("optimizer ms/step", "optimizer_step_ms", _number("optimizer_step_ms", ".3f")),
@@ -159,7 +159,7 @@ def _markdown(comparison: Comparison, rows: list[Row]) -> str:
 
 
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1180px; margin: 2em auto; padding: 0 1em; }
+body { font: 14px/1.45 system-ui, sans-serif; color: #222; max-width: 1280px; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; white-space: nowrap; font-variant-numeric: tabular-nums; }
@@ -204,7 +204,8 @@ def _page(comparison: Comparison, rows: list[Row]) -> str:
 <p class="note">Means ± half of their {LEVEL:.0%} intervals over seeds. A click on a column's head sorts by it.</p>
 {notes}
 <h2>Pictures</h2>
-<p class="note">A click on a name in the legend switches its configuration off and on; pointing shows values.
+<p class="note">A click on a name in the legend shows that configuration alone, a click on others switches these on and
+off as well; a click beside the names shows all. Pointing shows values.
 Bands and bars: {LEVEL:.0%} intervals over seeds, those of differences corrected as said above.</p>
 <div id="charts"></div>
 <script>{library}</script>

@@ -11,6 +11,8 @@ from typing import Any
 #: The checkpoints whose weights are tested, by their names in a run's folder.
 TESTED = ("last", "swa")
 
+_DIVERGED = 3  # the exit status of a run that diverged, which is a result as others are
+
 
 def check(options: tuple[str, ...]) -> str:
     """Return all that the options of a run come to, as YAML, or raise what is wrong with them."""
@@ -47,4 +49,8 @@ def _failure(main: Any, command: list[str]) -> str | None:
     errors = StringIO()
     with redirect_stdout(StringIO()), redirect_stderr(errors):
         status = main(command)
-    return errors.getvalue().strip().removeprefix("optimcifar: ") or f"status {status}" if status else None
+    return (
+        errors.getvalue().strip().removeprefix("optimcifar: ") or f"status {status}"
+        if status not in (0, _DIVERGED)
+        else None
+    )
