@@ -44,11 +44,13 @@ class RunLogger(CSVLogger):
     ) -> None:
         super().__init__(save_dir, name, version)
         self._rows: dict[int, dict[str, float | str]] = {}
+        self._reopened = False
 
     @classmethod
     def reopen(cls, folder: Path, rows: bool) -> RunLogger:
         """Return the logger of a run that goes on in its folder, with the rows that are there or from the first on."""
         logger = cls(folder.parent.parent, folder.parent.name, folder.name)
+        logger._reopened = True
         path = folder / "metrics.csv"
         if rows and path.exists():
             with path.open(encoding="utf-8", newline="") as file:
@@ -82,8 +84,8 @@ class RunLogger(CSVLogger):
 
     @rank_zero_only
     def restore(self, metrics: Mapping[str, float], epoch: int, step: int) -> None:
-        """Add the row of an epoch, from 1, after whose checkpoint a run was cut off before the row was written."""
-        if epoch not in self._rows:
+        """Add the row of an epoch, from 1, if a run in this folder was cut off between its checkpoint and the row."""
+        if self._reopened and epoch not in self._rows:
             self.log_metrics({**metrics, "epoch": epoch - 1}, step - 1)
 
     @rank_zero_only

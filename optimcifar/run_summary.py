@@ -66,7 +66,8 @@ class RunSummary(EpochMetrics):
         self._train_seconds = 0.0
         self._images = 0
         self._epoch_start = self._validation_start = 0.0
-        # The epoch's metrics, as a checkpoint keeps them: it is written before their row of metrics.csv.
+        self._epoch_ended = False
+        # The metrics of the checkpoint's epoch: it is written before their row of metrics.csv.
         self._row: dict[str, Any] | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -89,6 +90,7 @@ class RunSummary(EpochMetrics):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         super().on_train_epoch_start(trainer, pl_module)
+        self._epoch_ended = False
         self._epoch_start = _now(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -110,6 +112,7 @@ class RunSummary(EpochMetrics):
         """Log the epoch's seconds."""
         seconds = _now(trainer) - self._epoch_start
         self._train_seconds += seconds
+        self._epoch_ended = True
         pl_module.log("seconds", seconds)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -125,10 +128,10 @@ class RunSummary(EpochMetrics):
             self._write(trainer, pl_module, "interrupted" if interrupted else "failed")
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep the epoch's metrics."""
-        metrics = self.epoch_metrics(trainer)
-        if "seconds" in metrics:  # those of the epoch that ends here
-            self._row = {"metrics": metrics, "epoch": trainer.current_epoch + 1, "step": trainer.global_step}
+        """Keep the epoch's metrics, where it ends here."""
+        if self._epoch_ended:
+            row = {"metrics": self.epoch_metrics(trainer), "epoch": trainer.current_epoch + 1}
+            checkpoint["callbacks"][self.state_key]["row"] = row | {"step": trainer.global_step}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run can't measure again."""
@@ -137,7 +140,6 @@ class RunSummary(EpochMetrics):
             "lr_scheduler": self._lr_scheduler,
             "train_seconds": self._train_seconds,
             "images": self._images,
-            "row": self._row,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -146,7 +148,7 @@ class RunSummary(EpochMetrics):
         self._lr_scheduler = state_dict["lr_scheduler"]
         self._train_seconds = state_dict["train_seconds"]
         self._images = state_dict["images"]
-        self._row = state_dict["row"]
+        self._row = state_dict.get("row")
 
     def _write(self, trainer: Trainer, pl_module: LightningModule, status: str) -> None:
         self.values = {

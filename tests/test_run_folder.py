@@ -125,8 +125,12 @@ def test_a_loss_that_is_not_finite_is_called_diverged(
     outcome = optimcifar("fit", *small, "--model.optimizer.lr", "1e30")
     summary = json.loads((tmp_path / "lightning_logs/version_0/summary.json").read_text())
     assert (summary["status"], summary["train_loss"]) == ("diverged", None)
-    assert rows_of(tmp_path / "lightning_logs" / "version_0")[0]["train_loss"] == "nan"
-    assert "diverged after 2 epochs" in outcome.out
+    # The step that blew up is the second; the run ends there.
+    assert (summary["diverged_step"], summary["steps"], outcome.status) == (2, 2, 3)
+    rows = rows_of(tmp_path / "lightning_logs" / "version_0")
+    assert [row["train_loss"] for row in rows] == ["nan"]
+    assert 0 <= float(rows[0]["train_acc"]) <= 1
+    assert "diverged in step 2 after 1 epochs" in outcome.out
 
 
 def raising_in_second_epoch(folder: Path, statement: str) -> str:

@@ -91,16 +91,16 @@ def _name(stem: str, keys: list[str], pairs: list[tuple[str, str]]) -> str:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Read ``5``, the seeds 0 to 4, or ``0,1,7``.
+    """Read ``5``, the seeds 0 to 4, or a list: ``0,1,7``, or ``7,`` for that one.
 
     Raises:
         UsageError: it is neither, or a seed comes twice.
     """
     try:
-        numbers = [int(number) for number in text.split(",")]
+        numbers = [int(number) for number in text.removesuffix(",").split(",")]
     except ValueError:
         numbers = []
-    seeds = list(range(numbers[0])) if len(numbers) == 1 else numbers
+    seeds = numbers if "," in text or not numbers else list(range(numbers[0]))
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise UsageError(f"--seeds must be a number of seeds, or different seeds such as 0,1,2; got {text!r}")
     return seeds

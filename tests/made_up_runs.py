@@ -1,0 +1,53 @@
+"""Folders of runs that nobody trained, for tests of what is made of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+VERSIONS = {"python": "3.11", "optimcifar": "0.1.0", "torch": "2.15.0", "torchvision": "0.29.2", "lightning": "2.6.6"}
+
+
+def make_run(folder: Path, seed: int, accuracies: list[float], **summary: Any) -> None:
+    """Write a run whose validation accuracy took this course, and whose test accuracy is 0.01 above the last."""
+    folder.mkdir(parents=True)
+    values = {
+        "status": "finished",
+        "seed": seed,
+        "net": "optimcifar.ConvNet",
+        "dataset": "Shapes10",
+        "train_images": 800,
+        "device": "cpu",
+        "train_seconds": 2.0 * len(accuracies),
+        "images_per_second": 4000.0,
+        "optimizer_step_ms": 0.25,
+        "optimizer_state_bytes": 1024,
+        "initial_weights_sha256": f"weights {seed}",
+        "first_epoch_order_sha256": f"order {seed}",
+        "versions": VERSIONS,
+    }
+    (folder / "summary.json").write_text(json.dumps(values | summary))
+    with (folder / "metrics.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["epoch", "step", "lr", "train_loss", "train_acc", "val_loss", "val_acc", "seconds"])
+        for epoch, accuracy in enumerate(accuracies, start=1):
+            writer.writerow([epoch, 13 * epoch, 0.01, 2.3 - accuracy, accuracy, 2.4 - accuracy, accuracy, 2.0])
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir()
+    (checkpoints / "last.test.json").write_text(json.dumps({"test_acc": accuracies[-1] + 0.01}))
+
+
+def make_comparison(out: Path, names: list[str], seeds: int = 3) -> None:
+    """Write runs of configurations that end the higher the later they are named."""
+    generator = np.random.default_rng(0)
+    for number, name in enumerate(names):
+        for seed in range(seeds):
+            final = 0.3 + 0.05 * number + 0.002 * generator.standard_normal()
+            course = [0.1 + (final - 0.1) * epoch / 4 for epoch in range(1, 5)]
+            make_run(out / "runs" / name / f"seed-{seed}", seed, course)
+    choice = {"configurations": names, "baseline": names[0], "target_acc": None}
+    (out / "comparison.json").write_text(json.dumps(choice))

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from optimcifar.comparison.plan import parse_entries, parse_seeds, plan_runs
+from optimcifar.messages import UsageError
+
+
+@pytest.fixture(autouse=True)
+def configs() -> None:
+    for name in ("sgd.yaml", "other/sgd.yaml", "adam.yaml"):
+        path = Path(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("model: {}\n")
+
+
+def names(*texts: str) -> list[str]:
+    return [entry.name for entry in parse_entries(list(texts))]
+
+
+def test_entries_are_named_after_their_files_and_overrides() -> None:
+    assert names("sgd.yaml", "sgd.yaml:model.optimizer.lr=0.03:trainer.max_epochs=2", "adam.yaml") == [
+        "sgd",
+        "sgd-lr=0.03-max_epochs=2",
+        "adam",
+    ]
+
+
+def test_entries_that_would_be_named_alike_get_longer_names() -> None:
+    assert names("sgd.yaml", "other/sgd.yaml") == ["sgd", "other_sgd"]
+    assert names("sgd.yaml:model.a.lr=1", "sgd.yaml:model.b.lr=1") == ["sgd-model.a.lr=1", "sgd-model.b.lr=1"]
+
+
+def test_names_can_be_folders() -> None:
+    assert names("sgd.yaml:data.root=/a/../<b>") == ["sgd-root=_a_..__b_"]
+
+
+def test_overrides_become_options_after_the_configuration() -> None:
+    entry = parse_entries(["sgd.yaml:model.optimizer.betas=[0.9,0.99]"])[0]
+    assert entry.options == ("--config", "sgd.yaml", "--model.optimizer.betas=[0.9,0.99]")
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [(["none.yaml"], "there is no configuration none.yaml"), (["sgd.yaml", "sgd.yaml"], "sgd is named twice")],
+)
+def test_entries_that_are_refused(texts: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_entries(texts)
+
+
+def test_seeds_are_a_number_or_a_list() -> None:
+    assert (parse_seeds("3"), parse_seeds("0,4,2"), parse_seeds("7,")) == ([0, 1, 2], [0, 4, 2], [7])
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1,1", "a", "1.5", "0,-2"])
+def test_seeds_that_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--seeds must be"):
+        parse_seeds(text)
+
+
+def test_runs_of_a_seed_come_before_those_of_the_next() -> None:
+    runs = plan_runs(parse_entries(["sgd.yaml", "adam.yaml"]), [0, 1], ["--trainer.max_epochs", "2"], Path("out"))
+    assert [(run.name, run.seed) for run in runs] == [("sgd", 0), ("adam", 0), ("sgd", 1), ("adam", 1)]
+    assert runs[2].folder == Path("out/runs/sgd/seed-1")
+    assert runs[2].options[:6] == ("--config", "sgd.yaml", "--trainer.max_epochs", "2", "--seed_everything", "1")
+
+
+@pytest.mark.parametrize(
+    "option", ["--seed_everything", "--config=a.yaml", "--trainer.logger.save_dir", "--ckpt_path", "-c"]
+)
+def test_options_that_a_comparison_decides_itself_are_refused(option: str) -> None:
+    with pytest.raises(UsageError, match="can't be given to compare"):
+        plan_runs(parse_entries(["sgd.yaml"]), [0], [option], Path("out"))
