@@ -106,7 +106,7 @@ def make_runs(
         on_change: called with the results so far, every half second.
     """
     futures = {
-        client.submit(worker.make, run.options, run.folder, pure=False, priority=-number): run
+        client.submit(worker.make, run.options, run.folder, run.seed, pure=False, priority=-number): run
         for number, run in enumerate(runs)
     }
     results: dict[Run, dict[str, Any]] = {}

@@ -51,14 +51,15 @@ def circumstances(comparison: Comparison) -> str:
         ("training images", "train_images"),
         ("device", "device"),
     ):
-        found = list(dict.fromkeys(str(run.summary.get(key)) for run in comparison.runs))
+        found = list(dict.fromkeys(str(run.summary[key]) for run in comparison.runs if key in run.summary))
         parts.append(f"{text} {' and '.join(found)}")
     ended = [run for name in comparison.names for run in comparison.ended(name)]
     epochs = sorted({len(run.rows) for run in ended or comparison.runs})
     parts.append(f"{' or '.join(map(str, epochs))} epochs")
-    versions = comparison.runs[0].summary["versions"]
+    found_versions = [run.summary["versions"] for run in comparison.runs if "versions" in run.summary]
+    versions = found_versions[0] if found_versions else {}
     parts += [f"{name} {versions[name]}" for name in ("optimcifar", "torch", "lightning") if name in versions]
-    if any(run.summary["versions"] != versions for run in comparison.runs):
+    if any(other != versions for other in found_versions):
         parts.append("and other versions in some runs")
     seeds = sorted({run.seed for run in comparison.runs})
     return f"{'; '.join(parts)}; seeds {', '.join(map(str, seeds))}"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
+
+from optimcifar.run_files import write_whole
 
 #: The checkpoints whose weights are tested, by their names in a run's folder.
 TESTED = ("last", "swa")
@@ -22,30 +25,35 @@ def check(options: tuple[str, ...]) -> str:
         return check_options(["fit", *options])
 
 
-def make(options: tuple[str, ...], folder: Path) -> dict[str, Any]:
+def make(options: tuple[str, ...], folder: Path, seed: int) -> dict[str, Any]:
     """Train and test one run, or what is missing of it; return its ``status`` and, if it failed, the ``error``."""
     import torch
 
-    from optimcifar.cli import main
     from optimcifar.run_summary import read_status
 
     # Workers share the machine: more threads than one would wait for each other.
     torch.set_num_threads(1)
+    error = None
     if read_status(folder) not in ("finished", "diverged"):
         command = ["resume", str(folder)] if (folder / "config.yaml").exists() else ["fit", *options]
         if command[0] == "fit":
             shutil.rmtree(folder, ignore_errors=True)  # a run that was cut off before it wrote what it is
-        if error := _failure(main, command):
-            return {"status": "failed", "error": error}
-    for checkpoint in [folder / "checkpoints" / f"{name}.ckpt" for name in TESTED]:
+        error = _failure(command)
+    for checkpoint in [folder / "checkpoints" / f"{name}.ckpt" for name in TESTED] if error is None else ():
         tested = not checkpoint.exists() or checkpoint.with_suffix(".test.json").exists()
-        if not tested and (error := _failure(main, ["test", "--ckpt_path", str(checkpoint)])):
-            return {"status": "failed", "error": error}
-    return {"status": read_status(folder)}
+        error = error if tested else error or _failure(["test", "--ckpt_path", str(checkpoint)])
+    if error is None:
+        return {"status": read_status(folder)}
+    if read_status(folder) is None:
+        # It failed before training started, and is to be seen in the tables all the same.
+        write_whole(folder / "summary.json", json.dumps({"status": "failed", "seed": seed, "error": error}) + "\n")
+    return {"status": "failed", "error": error}
 
 
-def _failure(main: Any, command: list[str]) -> str | None:
+def _failure(command: list[str]) -> str | None:
     """Run a command and return what it said of its failure, or None."""
+    from optimcifar.cli import main
+
     errors = StringIO()
     with redirect_stdout(StringIO()), redirect_stderr(errors):
         status = main(command)
