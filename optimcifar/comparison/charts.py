@@ -38,7 +38,7 @@ class Charts:
         colours = [_COLOURS[i % cycle] for i in range(len(names))]
         dashes = [_DASHES[i // cycle % len(_DASHES)] for i in range(len(names))]
         shapes = [_SHAPES[i // cycle % len(_SHAPES)] for i in range(len(names))]
-        legend = alt.Legend(title=None, labelLimit=300, symbolStrokeWidth=2, symbolOpacity=1, columns=1)
+        legend = alt.Legend(title=None, labelLimit=300, symbolStrokeWidth=0, symbolOpacity=1, columns=1)
         field = "configuration:N"
 
         def channel(kind: Any, values: list[Any], shown: alt.Legend | None) -> Any:
@@ -84,11 +84,10 @@ class Charts:
             "seconds": "seconds of training (mean over seeds)",
         }
         axis = alt.Axis(format="d", tickMinStep=1) if over == "epoch" else alt.Axis()
-        scale = alt.Scale(type="log") if metric == "lr" else alt.Scale(zero=False)
+        scale, y_axis = _rate_scale(values) if metric == "lr" else (alt.Scale(zero=False), alt.Axis())
         base = self._base(values).encode(
             x=alt.X(f"{over}:Q", title=titles[over], axis=axis, scale=alt.Scale(zero=False))
         )
-        y_axis = alt.Axis(format="~g", tickCount=5) if metric == "lr" else alt.Axis()
         y = alt.Y("mean:Q", title=titles[metric], scale=scale, axis=y_axis)
         tooltip = _tooltip(("configuration", "epoch", "seconds", "mean", "low", "high", "seeds"))
         line = base.mark_line(strokeWidth=2).encode(y=y, color=self._colour, strokeDash=self._dash)
@@ -217,8 +216,21 @@ def _curves(comparison: Comparison, metric: str) -> Values:
             seconds += sum(row["seconds"] for row in rows) / len(rows)
             measured = [row[metric] for row in rows if math.isfinite(row.get(metric, math.nan))]
             if measured:
-                values.append({"configuration": name, "epoch": epoch, "seconds": seconds, **_estimate_values(measured)})
+                found = _estimate_values(measured)
+                if metric == "val_acc" and found["low"] is not None:  # no accuracy lies beyond these
+                    found |= {"low": max(found["low"], 0.0), "high": min(found["high"], 1.0)}
+                values.append({"configuration": name, "epoch": epoch, "seconds": seconds, **found})
     return values
+
+
+def _rate_scale(values: Values) -> tuple[alt.Scale, alt.Axis]:
+    """Return a scale on which rates of all sizes can be told apart, and zero as well, where a schedule goes to it."""
+    rates = [value["mean"] for value in values if value["mean"] > 0]
+    least, most = min(rates, default=1.0), max(rates, default=1.0)
+    powers = [10.0**power for power in range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)]
+    with_zero = any(value["mean"] <= 0 for value in values)
+    scale = alt.Scale(type="symlog", constant=least) if with_zero else alt.Scale(type="log")
+    return scale, alt.Axis(values=[0, *powers] if with_zero else powers, format="~g")
 
 
 def _estimate_values(measured: list[float]) -> dict[str, Any]:
