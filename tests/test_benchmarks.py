@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import comparison_speed
 import pytest
 import step_profile
 import training_cost
@@ -41,3 +42,12 @@ def test_step_profile_accounts_for_the_whole_step(tmp_path: Path, capsys: pytest
     own = sum(ms[name] for name in ("loading", "normalising", "network, all of it", "optimizer"))
     assert ms["step of optimcifar fit"] == pytest.approx(own + ms["of it Lightning and logging"])
     assert capsys.readouterr().out.count(" ms\n") == len(ms)
+
+
+@pytest.mark.slow
+def test_comparison_speed_measures_both_ways(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    comparison_speed.main(["--images", "700", "--epochs", "1", "--rounds", "1", "--out", str(tmp_path)])
+    (row,) = json.loads((tmp_path / "comparison_speed.json").read_text())["rounds"]
+    assert row["ratio"] == pytest.approx(row["fit_s"] / row["compare_s"], rel=1e-2)
+    assert 0 < row["fit_without_start_s"] < row["fit_s"]
+    assert "times as fast" in capsys.readouterr().out

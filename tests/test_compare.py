@@ -43,7 +43,7 @@ def results(out: str) -> list[dict[str, str]]:
     """Return the rows of results.csv without times."""
     with Path(out, "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return [{key: cell for key, cell in row.items() if not re.search("seconds|_ms", key)} for row in rows]
+    return [{key: cell for key, cell in row.items() if not re.search("second|_ms", key)} for row in rows]
 
 
 def weights(out: str) -> dict[str, Any]:
@@ -191,7 +191,10 @@ def test_killed_workers_change_nothing(undisturbed: str) -> None:
             os.kill(pid, signal.SIGKILL)
             killed += 1
     status, _, err = finish(process)
-    assert (status, err, killed) == (0, "", 5)
+    assert (status, killed) == (0, 5)
+    # Python's own word on what the killed processes left behind may come; ours does not.
+    assert "optimcifar:" not in err
+    assert "Traceback" not in err
     assert_same("out", undisturbed)
 
 
