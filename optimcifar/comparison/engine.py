@@ -40,6 +40,9 @@ def connect(jobs: int | None, scheduler: str | None) -> Iterator[Client]:
         RuntimeError: no scheduler answers at that address.
     """
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # Python's watcher over semaphores, a process of its own, would complain at the end of those of killed workers.
+    warned = (os.environ.get("PYTHONWARNINGS"), "ignore:resource_tracker:UserWarning")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, warned))
     with dask.config.set(_SETTINGS):
         if scheduler:
             try:
@@ -61,6 +64,7 @@ def _local_cluster(jobs: int | None) -> SpecCluster:
             "options": {
                 "nthreads": 1,
                 "memory_limit": 0,
+                "preload": [worker.__name__],
                 "silence_logs": logging.CRITICAL,
                 "host": "127.0.0.1",
                 "dashboard_address": None,

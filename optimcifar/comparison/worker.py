@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -15,6 +16,11 @@ from optimcifar.run_files import write_whole
 TESTED = ("last", "swa")
 
 _DIVERGED = 3  # the exit status of a run that diverged, which is a result as others are
+
+
+def dask_setup(_: Any) -> None:
+    """Leave Ctrl-C, which a terminal sends to the workers as well, to the coordinator: dask calls this by its name."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def check(options: tuple[str, ...]) -> str:
