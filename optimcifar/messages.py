@@ -36,6 +36,11 @@ def usage_message(message: str) -> str:
     return brief(re.sub(r'Parser key "([^"]+)":', r"--\1:", message))
 
 
+def count(number: int, thing: str) -> str:
+    """Say how many: ``1 run``, ``24 runs``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def error_message(error: Exception) -> str:
     """Say what stopped a run."""
     if isinstance(error, OSError) and error.filename and error.strerror:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from optimcifar.messages import UsageError
+from optimcifar.messages import UsageError, count
 from optimcifar.run_files import write_whole
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def compare(args: list[str]) -> int:
     from optimcifar.comparison.progress import RunTable
     from optimcifar.comparison.settings import refuse_changes
 
-    print(f"{len(entries)} configurations, {len(seeds)} seeds: {len(runs)} runs, in {options.out}", flush=True)
+    what = f"{count(len(entries), 'configuration')}, {count(len(seeds), 'seed')}: {count(len(runs), 'run')}"
+    print(f"{what}, in {options.out}", flush=True)
     with connect(options.jobs, options.scheduler) as client:
         refuse_changes(runs, check_runs(client, runs))
         choice = {"configurations": [entry.name for entry in entries], "baseline": baseline}

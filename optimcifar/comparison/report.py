@@ -16,6 +16,7 @@ import vl_convert
 from optimcifar.comparison.charts import Charts
 from optimcifar.comparison.statistics import FEWEST_SEEDS, LEVEL
 from optimcifar.comparison.tables import Comparison, Row, configuration_rows, run_rows, to_csv, unequal_starts
+from optimcifar.messages import count
 from optimcifar.run_files import write_whole
 
 _NAMES = {"val_acc": "validation accuracy", "test_acc": "test accuracy"}
@@ -83,7 +84,7 @@ def verdict_lines(comparison: Comparison) -> list[str]:
         lines.append(
             f"Compared is the {measure} with that of {comparison.baseline}, paired by seed: two-sided paired t-test "
             f"(scipy.stats.ttest_1samp of the differences), intervals of the differences at {_level(others)}, "
-            f"corrected for {others} comparison{'s' if others > 1 else ''} (Bonferroni). Other intervals: {LEVEL:.0%}, "
+            f"corrected for {count(others, 'comparison')} (Bonferroni). Other intervals: {LEVEL:.0%}, "
             "Student's t over seeds."
         )
     lines += unequal_starts(comparison.runs)
@@ -199,7 +200,7 @@ def _page(comparison: Comparison, rows: list[Row]) -> str:
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>optimcifar: {html.escape(", ".join(comparison.names))}</title>
 <style>{_STYLE}</style></head><body>
-<h1>{len(comparison.names)} configurations, {len(comparison.runs)} runs</h1>
+<h1>{count(len(comparison.names), "configuration")}, {count(len(comparison.runs), "run")}</h1>
 <p class="note">{html.escape(circumstances(comparison))}</p>
 <div class="table">{_table(comparison, rows)}</div>
 <p class="note">Means ± half of their {LEVEL:.0%} intervals over seeds. A click on a column's head sorts by it.</p>
