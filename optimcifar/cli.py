@@ -19,9 +19,9 @@ commands:
   resume     go on with a run that was cut off, in its folder
   validate   loss and accuracy of a checkpoint on the validation images
   test       loss and accuracy of a checkpoint on the test images
+  predict    the class of every validation image, as a table
   compare    several configurations over several seeds: which is better, and how sure is that
   report     draw a comparison again, or compare folders of single runs
-  predict    the class of every validation image, as a table
 
 options:
   -h, --help   this text; after a command, its own options

@@ -1,9 +1,13 @@
-"""How files get into a run's folder: whole or not at all."""
+"""How files get into a run's folder, whole or not at all, and what they say of how the run stands."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+
+#: The statuses of a run that is over, with a result.
+ENDED = ("finished", "diverged")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -15,3 +19,12 @@ def write_whole(path: Path, content: str | bytes) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def read_status(folder: Path) -> str | None:
+    """Return how a run stands, or None where none is known: no summary was written, or it can't be read."""
+    try:
+        status = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(status)

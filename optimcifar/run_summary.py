@@ -10,8 +10,7 @@ import platform
 import sys
 import time
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -22,6 +21,8 @@ from optimcifar.divergence import StopAtDivergence
 from optimcifar.optimizer_cost import OptimizerCost
 from optimcifar.run_files import write_whole
 from optimcifar.run_folder import RunLogger, run_folder, short
+
+_Kind = TypeVar("_Kind", bound=Callback)
 
 
 class EpochMetrics(Callback):
@@ -175,9 +176,8 @@ class RunSummary(EpochMetrics):
 
     def _cost(self, trainer: Trainer) -> dict[str, float | int | None]:
         """Return what the optimizer cost, where an ``OptimizerCost`` measured it."""
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        costs = [callback for callback in callbacks if isinstance(callback, OptimizerCost)]
-        return costs[0].values(trainer.optimizers[0]) if costs and trainer.optimizers else {}
+        cost = _callback(trainer, OptimizerCost)
+        return cost.values(trainer.optimizers[0]) if cost and trainer.optimizers else {}
 
     def _images_per_second(self, trainer: Trainer) -> float | None:
         images = self._images * trainer.world_size
@@ -185,17 +185,14 @@ class RunSummary(EpochMetrics):
 
 
 def _diverged_step(trainer: Trainer) -> int | None:
+    callback = _callback(trainer, StopAtDivergence)
+    return callback.step if callback else None
+
+
+def _callback(trainer: Trainer, kind: type[_Kind]) -> _Kind | None:
+    """Return the trainer's callback of a class, or None where it has none."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return next((callback.step for callback in callbacks if isinstance(callback, StopAtDivergence)), None)
-
-
-def read_status(folder: Path) -> str | None:
-    """Return how a run stands, or None where none is known: no summary was written, or it can't be read."""
-    try:
-        status = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["status"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return str(status)
+    return next((callback for callback in callbacks if isinstance(callback, kind)), None)
 
 
 def _selection(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:

@@ -29,9 +29,9 @@ from optimcifar.optimizer_cost import OptimizerCost
 from optimcifar.parsing import MODEL_ARGUMENTS, Parser, read_hyperparameters, start_from_own_defaults
 from optimcifar.profiler import NoProfiler
 from optimcifar.progress import EpochBar, EpochLines
-from optimcifar.run_files import write_whole
+from optimcifar.run_files import ENDED, read_status, write_whole
 from optimcifar.run_folder import RunLogger, WholeCheckpoints, run_folder
-from optimcifar.run_summary import RunSummary, read_status
+from optimcifar.run_summary import RunSummary
 from optimcifar.shapes10 import Shapes10DataModule  # noqa: F401
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
@@ -275,8 +275,8 @@ def resume(folder: Path) -> TrainingCLI:
     config, checkpoint = folder / "config.yaml", folder / "checkpoints" / "last.ckpt"
     if not config.is_file():
         raise UsageError(f"{folder} holds no run to go on with: there is no {config.name} in it")
-    if read_status(folder) in ("finished", "diverged"):
-        raise UsageError(f"the run in {folder} is {read_status(folder)}: there is nothing to go on with")
+    if (status := read_status(folder)) in ENDED:
+        raise UsageError(f"the run in {folder} is {status}: there is nothing to go on with")
     from_checkpoint = ["--ckpt_path", str(checkpoint)] if checkpoint.exists() else []
     return run(["fit", "--config", str(config), *from_checkpoint], resumed=folder)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import sys
-import time
 from typing import Any, Self
 
 from rich.console import Console, Group
@@ -26,7 +26,6 @@ class RunTable:
         self._runs = runs
         self._console = Console(file=sys.stdout, highlight=False)
         self._told: set[Run] = set()
-        self._started = time.monotonic()
         self._bar = Progress(TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._task = self._bar.add_task("runs", total=len(runs))
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
@@ -66,7 +65,7 @@ def _ending(run: Run, result: dict[str, Any]) -> str:
         return f"{text}: {result['error']}"
     finished = read_run(run.folder, run.name)
     text += f", train loss {finished.final('train_loss'):.4f}"
-    if finished.final("val_acc") == finished.final("val_acc"):
+    if not math.isnan(finished.final("val_acc")):
         text += f", val acc {finished.final('val_acc'):.4f}"
     return f"{text}, {finished.summary['train_seconds']:.1f} s of training"
 

@@ -22,15 +22,12 @@ from optimcifar.run_files import write_whole
 _NAMES = {"val_acc": "validation accuracy", "test_acc": "test accuracy"}
 
 
-def write_report(comparison: Comparison, out: Path) -> list[Row]:
+def write_report(comparison: Comparison, out: Path) -> None:
     """Write ``results.csv``, ``summary.csv``, ``summary.md``, the pictures and ``report.html``.
 
     Args:
         comparison: what is reported.
         out: the folder, made if it is not there.
-
-    Returns:
-        A row per configuration, those of ``summary.csv``.
     """
     rows = configuration_rows(comparison)
     write_whole(out / "results.csv", to_csv(run_rows(comparison)))
@@ -40,7 +37,6 @@ def write_report(comparison: Comparison, out: Path) -> list[Row]:
         for ending in ("svg", "png"):
             chart.save(str(out / f"{name}.{ending}"), scale_factor=2 if ending == "png" else 1)
     write_whole(out / "report.html", _page(comparison, rows))
-    return rows
 
 
 def circumstances(comparison: Comparison) -> str:

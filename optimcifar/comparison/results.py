@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-#: What a run measures of each kind of its weights: the final ones, and averages of them. The suffix of their names.
+#: The kinds of a run's weights that are tested, the final ones and averages of them, by the names of their checkpoints;
+#: and the suffix of the names of what is measured on them.
 WEIGHTS = {"last": "", "swa": "_swa"}
 
 

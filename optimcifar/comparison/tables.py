@@ -11,6 +11,7 @@ from typing import Any
 
 from optimcifar.comparison.results import WEIGHTS, RunResult
 from optimcifar.comparison.statistics import Difference, Estimate, best_group, compare, estimate
+from optimcifar.run_files import ENDED
 
 Row = dict[str, Any]
 
@@ -36,7 +37,7 @@ class Comparison:
 
     def ended(self, name: str) -> list[RunResult]:
         """Return a configuration's runs that finished or diverged."""
-        return [run for run in self.runs if run.name == name and run.status in ("finished", "diverged")]
+        return [run for run in self.runs if run.name == name and run.status in ENDED]
 
     @property
     def measure(self) -> str:
@@ -92,7 +93,7 @@ def configuration_rows(comparison: Comparison) -> list[Row]:
 
 def _configuration_row(comparison: Comparison, name: str, per_run: list[Row], group: list[str]) -> Row:
     own = [row for row in per_run if row["configuration"] == name]
-    ended = [row for row in own if row["status"] in ("finished", "diverged")]
+    ended = [row for row in own if row["status"] in ENDED]
     row: Row = {"configuration": name, "seeds": len(ended)}
     row["diverged"] = sum(run["status"] == "diverged" for run in own)
     row["not_finished"] = len(own) - len(ended)

@@ -10,10 +10,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from optimcifar.run_files import write_whole
-
-#: The checkpoints whose weights are tested, by their names in a run's folder.
-TESTED = ("last", "swa")
+from optimcifar.comparison.results import WEIGHTS
+from optimcifar.run_files import ENDED, read_status, write_whole
 
 _DIVERGED = 3  # the exit status of a run that diverged, which is a result as others are
 
@@ -35,17 +33,15 @@ def make(options: tuple[str, ...], folder: Path, seed: int) -> dict[str, Any]:
     """Train and test one run, or what is missing of it; return its ``status`` and, if it failed, the ``error``."""
     import torch
 
-    from optimcifar.run_summary import read_status
-
     # Workers share the machine: more threads than one would wait for each other.
     torch.set_num_threads(1)
     error = None
-    if read_status(folder) not in ("finished", "diverged"):
+    if read_status(folder) not in ENDED:
         command = ["resume", str(folder)] if (folder / "config.yaml").exists() else ["fit", *options]
         if command[0] == "fit":
             shutil.rmtree(folder, ignore_errors=True)  # a run that was cut off before it wrote what it is
         error = _failure(command)
-    for checkpoint in [folder / "checkpoints" / f"{name}.ckpt" for name in TESTED] if error is None else ():
+    for checkpoint in [folder / "checkpoints" / f"{name}.ckpt" for name in WEIGHTS] if error is None else ():
         tested = not checkpoint.exists() or checkpoint.with_suffix(".test.json").exists()
         error = error if tested else error or _failure(["test", "--ckpt_path", str(checkpoint)])
     if error is None:
