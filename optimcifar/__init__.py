@@ -10,20 +10,28 @@ if TYPE_CHECKING:
     from optimcifar.cifar10 import CIFAR10DataModule as CIFAR10DataModule
     from optimcifar.classifier import ImageClassifier as ImageClassifier
     from optimcifar.datamodule import ImageDataModule as ImageDataModule
+    from optimcifar.muon import MuonWithAux as MuonWithAux
     from optimcifar.network import ConvNet as ConvNet
+    from optimcifar.param_groups import ParamRule as ParamRule
     from optimcifar.run_folder import RunLogger as RunLogger
     from optimcifar.run_summary import RunSummary as RunSummary
+    from optimcifar.schedules import ChainedSchedule as ChainedSchedule
+    from optimcifar.schedules import SequentialSchedule as SequentialSchedule
     from optimcifar.shapes10 import Shapes10DataModule as Shapes10DataModule
 
 # Read on first use (PEP 562): importing torch takes seconds, which `optimcifar --version` has no need of.
 _MODULES = {
     "CIFAR10DataModule": "cifar10",
+    "ChainedSchedule": "schedules",
     "ConvNet": "network",
     "EpochEndWeightAveraging": "averaging",
     "ImageClassifier": "classifier",
     "ImageDataModule": "datamodule",
+    "MuonWithAux": "muon",
+    "ParamRule": "param_groups",
     "RunLogger": "run_folder",
     "RunSummary": "run_summary",
+    "SequentialSchedule": "schedules",
     "Shapes10DataModule": "shapes10",
 }
 __all__ = ["__version__", *_MODULES]  # noqa: PLE0604  the names are strings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import torch
@@ -10,15 +9,15 @@ import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD, Optimizer, SparseAdam
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
 from optimcifar.images import Images
+from optimcifar.muon import OptimizerCallable
 from optimcifar.network import ConvNet
-
-OptimizerCallable = Callable[[Iterable[Any]], Optimizer]
-LRSchedulerCallable = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
+from optimcifar.param_groups import ParamRule, check_options, grouped_parameters
+from optimcifar.schedules import LRInterval, LRSchedulerCallable, missing_horizon, run_length, with_horizon
 
 # The hyperparameter by which LightningCLI marks what it can build again from a checkpoint.
 _INSTANTIATOR = "_instantiator"
@@ -34,9 +33,14 @@ class ImageClassifier(LightningModule):
     Args:
         net: images (N, 3, 32, 32) float32 to logits (N, classes); None for a new ``ConvNet``.
         optimizer: called with the parameters, returns the optimizer; None for ``SGD(lr=0.01, momentum=0.9)``.
-        lr_scheduler: called with the optimizer, returns the schedule; None for a constant rate. A
-            ``ReduceLROnPlateau`` follows its attribute ``monitor``, or ``val_loss`` where it has none.
+        lr_scheduler: called with the optimizer, returns the schedule; None for a constant rate. A ``partial`` of a
+            schedule's class that leaves out its horizon (``T_max``, ``total_iters``, ``total_steps``) gets the length
+            of the run. A ``ReduceLROnPlateau`` follows its attribute ``monitor``, or ``val_loss`` where it has none.
         lr_interval: whether the schedule moves on every ``"epoch"`` or every optimizer ``"step"``.
+        param_groups: which parameters get options of their own; None for one group.
+
+    An optimizer that has two modes, as those of ``schedulefree`` have, is in its training mode in training steps only:
+    validation and checkpoints see the weights that it means to be used.
 
     Raises:
         ValueError: ``lr_interval`` is neither of the two.
@@ -52,12 +56,13 @@ class ImageClassifier(LightningModule):
         net: nn.Module | None = None,
         optimizer: OptimizerCallable | None = None,
         lr_scheduler: LRSchedulerCallable | None = None,
-        lr_interval: Literal["epoch", "step"] = "epoch",
+        lr_interval: LRInterval = "epoch",
+        param_groups: list[ParamRule] | None = None,
     ) -> None:
         if lr_interval not in ("epoch", "step"):
             raise ValueError(f"lr_interval must be 'epoch' or 'step', got {lr_interval!r}")
         super().__init__()
-        self.save_hyperparameters(ignore=["net", "optimizer", "lr_scheduler"], logger=False)
+        self.save_hyperparameters(ignore=["net", "optimizer", "lr_scheduler", "param_groups"], logger=False)
         if _INSTANTIATOR in self.hparams:
             # From the command line all arguments are known as paths and numbers, which a checkpoint can hold and
             # load again; networks and functions made in Python are not.
@@ -66,6 +71,7 @@ class ImageClassifier(LightningModule):
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.lr_interval = lr_interval
+        self.param_groups = param_groups or []
         self.train_loss, self.train_acc = _mean(), _mean()
         self.val_loss, self.val_acc = _mean(), _mean()
         self.test_loss, self.test_acc = _mean(), _mean()
@@ -89,17 +95,64 @@ class ImageClassifier(LightningModule):
         return logits
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return the selected optimizer and, if there is one, the schedule with its interval."""
-        parameters = self.parameters()
-        optimizer = self.optimizer(parameters) if self.optimizer else SGD(parameters, lr=0.01, momentum=0.9)
-        if self.lr_scheduler is None:
+        """Return the selected optimizer and, if there is one, the schedule with its interval.
+
+        Raises:
+            ValueError: the optimizer or the schedule can't be had, or the schedule ends before the run.
+        """
+        needs_length = self.lr_scheduler is not None and missing_horizon(self.lr_scheduler) is not None
+        optimizer, scheduler = self.make_optimizer(run_length(self.trainer, self.lr_interval) if needs_length else None)
+        if scheduler is None:
             return optimizer
-        scheduler = self.lr_scheduler(optimizer)
         monitor = getattr(scheduler, "monitor", "val_loss")
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": self.lr_interval, "monitor": monitor},
         }
+
+    def make_optimizer(self, length: int | None) -> tuple[Optimizer, LRScheduler | ReduceLROnPlateau | None]:
+        """Return a new optimizer, and its schedule for a run of so many epochs or steps if there is one.
+
+        Raises:
+            ValueError: they can't be had.
+        """
+        rules = self.param_groups
+        params = grouped_parameters(self.named_parameters(), rules) if rules else self.parameters()
+        optimizer = self.optimizer(params) if self.optimizer else SGD(params, lr=0.01, momentum=0.9)
+        check_options(optimizer, rules)
+        if isinstance(optimizer, SparseAdam) and not any(getattr(module, "sparse", False) for module in self.modules()):
+            raise ValueError(
+                "SparseAdam takes sparse gradients only, as those of nn.Embedding(sparse=True); "
+                "this network has none: use Adam"
+            )
+        if self.lr_scheduler is None:
+            return optimizer, None
+        scheduler = with_horizon(self.lr_scheduler, length)(optimizer)
+        if isinstance(scheduler, ReduceLROnPlateau) and self.lr_interval == "step":
+            raise ValueError("ReduceLROnPlateau moves when validation is over: leave lr_interval at epoch")
+        return optimizer, scheduler
+
+    def on_train_batch_start(self, batch: Images, batch_idx: int) -> None:
+        """Let an optimizer that has modes train."""
+        self._switch_optimizers("train")
+
+    def on_validation_start(self) -> None:
+        """Let it show the weights that it means to be used."""
+        self._switch_optimizers("eval")
+
+    def on_train_end(self) -> None:
+        """Leave those in the network."""
+        self._switch_optimizers("eval")
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the weights, of an optimizer that has modes those that it means to be used."""
+        self._switch_optimizers("eval")
+        return super().state_dict(*args, **kwargs)
+
+    def _switch_optimizers(self, mode: Literal["train", "eval"]) -> None:
+        for optimizer in self._trainer.optimizers if self._trainer else ():
+            if hasattr(optimizer, "train") and hasattr(optimizer, "eval"):
+                getattr(optimizer, mode)()
 
     def training_step(self, batch: Images, batch_idx: int) -> Tensor:
         """Return the mean cross-entropy of a training batch."""

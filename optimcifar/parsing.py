@@ -9,18 +9,29 @@ from typing import Any
 import torch
 import yaml
 from lightning.pytorch.cli import LightningArgumentParser
+from torch.optim.lr_scheduler import LRScheduler
 
 from optimcifar.messages import UsageError, usage_message
+from optimcifar.schedules import HORIZONS
 
 # The options that name a class whose arguments are options below them.
 _CLASS_OPTIONS = ("--data", "--model.net", "--model.optimizer", "--model.lr_scheduler")
 
 #: The options of ``ImageClassifier`` that a checkpoint of the command line knows.
-MODEL_ARGUMENTS = ("net", "optimizer", "lr_scheduler", "lr_interval")
+MODEL_ARGUMENTS = ("net", "optimizer", "lr_scheduler", "lr_interval", "param_groups")
 
 
 class Parser(LightningArgumentParser):
     """A parser whose errors are a line or two, not fifty lines of usage."""
+
+    def add_class_arguments(self, theclass: type, *args: Any, **kwargs: Any) -> list[str]:
+        """Add a class's arguments, those of a schedule with a horizon that may be left out."""
+        added: list[str] = super().add_class_arguments(theclass, *args, **kwargs)
+        for action in self._actions if issubclass(theclass, LRScheduler) else ():
+            if action.dest in HORIZONS:
+                # None stands for the length of the run; PyTorch requires them or has a default of five.
+                action.required, action.default = False, None
+        return added
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
         """Raise.

@@ -9,10 +9,13 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.utilities import rank_zero_only
+from torch.optim.lr_scheduler import ChainedScheduler, SequentialLR
 from tqdm import tqdm
 
 from optimcifar.datamodule import image_data
+from optimcifar.messages import count
 from optimcifar.run_summary import EpochMetrics, device_name, import_path
+from optimcifar.schedules import LRInterval, remarks, run_length
 
 
 class EpochBar(TQDMProgressBar):
@@ -53,9 +56,14 @@ class EpochLines(EpochMetrics):
         _print(_describe_run(trainer, pl_module))
         for optimizer in trainer.optimizers:
             _print(f"optimizer  {_call(optimizer, optimizer.defaults)}")
+            for number, group in enumerate(optimizer.param_groups[1:], start=2):
+                _print(f"           group {number}: {_own_options(group, optimizer.defaults)}")
         for config in trainer.lr_scheduler_configs:
-            arguments = _attributes(config.scheduler)
-            _print(f"schedule   {_call(config.scheduler, arguments)}, every {config.interval}")
+            _print(f"schedule   {_schedule(config.scheduler)}, every {config.interval}")
+            interval: LRInterval = config.interval  # type: ignore[assignment]  # one of the two by our own choice
+            length = run_length(trainer, interval)
+            for remark in remarks(config.scheduler, length, interval) if length else ():
+                _print(f"           note: {remark}")
         if not trainer.lr_scheduler_configs:
             _print("schedule   none, the learning rate is constant")
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -109,6 +117,23 @@ def _epoch_line(trainer: Trainer, metrics: dict[str, float]) -> str:
 def _call(instance: object, arguments: dict[str, Any]) -> str:
     listed = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
     return f"{import_path(type(instance))}({listed})"
+
+
+def _own_options(group: dict[str, Any], defaults: dict[str, Any]) -> str:
+    """Write how many parameters a group has, and which options it has that are not the optimizer's own."""
+    own = [f"{name}={value!r}" for name, value in group.items() if name != "params" and value != defaults.get(name)]
+    return ", ".join([count(len(group["params"]), "parameter"), *own])
+
+
+def _schedule(scheduler: object) -> str:
+    """Write a schedule as the call that makes it, with those that it is made of."""
+    arguments = _attributes(scheduler)
+    if isinstance(scheduler, (SequentialLR, ChainedScheduler)):
+        parts = ", ".join(_schedule(part) for part in scheduler._schedulers)
+        arguments = {name: value for name, value in arguments.items() if name == "milestones"}
+        listed = "".join(f", {name}={value!r}" for name, value in arguments.items())
+        return f"{import_path(type(scheduler))}([{parts}]{listed})"
+    return _call(scheduler, arguments)
 
 
 def _attributes(instance: object) -> dict[str, Any]:

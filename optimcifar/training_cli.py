@@ -25,6 +25,7 @@ from optimcifar.datamodule import ImageDataModule
 from optimcifar.divergence import StopAtDivergence
 from optimcifar.evaluation import EvaluationSummary, PredictionWriter
 from optimcifar.messages import UsageError
+from optimcifar.muon import MuonWithAux  # noqa: F401
 from optimcifar.optimizer_cost import OptimizerCost
 from optimcifar.parsing import MODEL_ARGUMENTS, Parser, read_hyperparameters, start_from_own_defaults
 from optimcifar.profiler import NoProfiler
@@ -32,7 +33,11 @@ from optimcifar.progress import EpochBar, EpochLines
 from optimcifar.run_files import ENDED, read_status, write_whole
 from optimcifar.run_folder import RunLogger, WholeCheckpoints, run_folder
 from optimcifar.run_summary import RunSummary
+from optimcifar.schedules import ChainedSchedule, SequentialSchedule  # noqa: F401
 from optimcifar.shapes10 import Shapes10DataModule  # noqa: F401
+
+# Of a schedule that is made to see that it can be, before the run's own length is known.
+_SOME_LENGTH = 1_000_000
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
 
@@ -181,7 +186,7 @@ class TrainingCLI(LightningCLI):
     def fit(self, **kwargs: Any) -> None:
         """Train, after what can be found wrong before anything is written was looked for."""
         with torch.random.fork_rng(devices=[]):
-            self.model.configure_optimizers()
+            self.model.make_optimizer(_SOME_LENGTH)
         if self.trainer.is_global_zero and isinstance(self.datamodule, ImageDataModule):
             self.datamodule.prepare_data()
             self.datamodule.setup("fit")
@@ -252,7 +257,7 @@ class CheckingCLI(TrainingCLI):
 
     def fit(self, **kwargs: Any) -> None:
         """Make the optimizer and its schedule as well."""
-        self.model.configure_optimizers()
+        self.model.make_optimizer(_SOME_LENGTH)
         self.resolved: str = self._subcommand_parsers["fit"].dump(self.config.fit, skip_none=False)
 
     def after_fit(self) -> None:
