@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from optimcifar.averaging import EpochEndWeightAveraging as EpochEndWeightAveraging
+    from optimcifar.averaging import WeightAverages as WeightAverages
     from optimcifar.cifar10 import CIFAR10DataModule as CIFAR10DataModule
     from optimcifar.classifier import ImageClassifier as ImageClassifier
     from optimcifar.datamodule import ImageDataModule as ImageDataModule
@@ -33,6 +34,7 @@ _MODULES = {
     "RunSummary": "run_summary",
     "SequentialSchedule": "schedules",
     "Shapes10DataModule": "shapes10",
+    "WeightAverages": "averaging",
 }
 __all__ = ["__version__", *_MODULES]  # noqa: PLE0604  the names are strings
 

@@ -118,7 +118,14 @@ class ImageClassifier(LightningModule):
         """
         rules = self.param_groups
         params = grouped_parameters(self.named_parameters(), rules) if rules else self.parameters()
-        optimizer = self.optimizer(params) if self.optimizer else SGD(params, lr=0.01, momentum=0.9)
+        try:
+            optimizer = self.optimizer(params) if self.optimizer else SGD(params, lr=0.01, momentum=0.9)
+        except ValueError as error:
+            if "Muon only supports 2D parameters" not in str(error):
+                raise
+            raise ValueError(
+                "Muon takes matrices only, and this network has other parameters: use optimcifar.MuonWithAux"
+            ) from error
         check_options(optimizer, rules)
         if isinstance(optimizer, SparseAdam) and not any(getattr(module, "sparse", False) for module in self.modules()):
             raise ValueError(

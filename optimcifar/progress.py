@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch.optim.lr_scheduler import ChainedScheduler, SequentialLR
 from tqdm import tqdm
 
+from optimcifar.averaging import AVERAGES, WeightAverages
 from optimcifar.datamodule import image_data
 from optimcifar.messages import count
 from optimcifar.run_summary import EpochMetrics, device_name, import_path
@@ -67,7 +68,7 @@ class EpochLines(EpochMetrics):
         if not trainer.lr_scheduler_configs:
             _print("schedule   none, the learning rate is constant")
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, StochasticWeightAveraging):
+            if isinstance(callback, (StochasticWeightAveraging, WeightAverages)):
                 _print(f"averaging  {_call(callback, _attributes(callback))}")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -109,8 +110,9 @@ def _epoch_line(trainer: Trainer, metrics: dict[str, float]) -> str:
     text += f" train loss {metrics.get('train_loss', float('nan')):.4f}"
     if "val_loss" in metrics:
         text += f"  val loss {metrics['val_loss']:.4f}  val acc {metrics['val_acc']:.4f}"
-    if "val_loss_swa" in metrics:
-        text += f"  averaged: val loss {metrics['val_loss_swa']:.4f}  val acc {metrics['val_acc_swa']:.4f}"
+    for name in AVERAGES:
+        if f"val_acc_{name}" in metrics:
+            text += f"  {name} acc {metrics[f'val_acc_{name}']:.4f}"
     return f"{text}  {metrics.get('seconds', float('nan')):.1f} s"
 
 

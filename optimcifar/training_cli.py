@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 # Those that nothing here uses are imported so that they can be named without their module on the command line.
-from optimcifar.averaging import EpochEndWeightAveraging  # noqa: F401
+from optimcifar.averaging import AVERAGES, EpochEndWeightAveraging, WeightAverages  # noqa: F401
 from optimcifar.cifar10 import CIFAR10DataModule  # noqa: F401
 from optimcifar.classifier import ImageClassifier
 from optimcifar.datamodule import ImageDataModule
@@ -42,10 +42,13 @@ _SOME_LENGTH = 1_000_000
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
 
 # Warnings about what is meant to be so here: small batches of work, no workers, no validation, a command line that was
-# completed, evaluation without the callbacks of training, a resumed run with a folder of its own.
+# completed, evaluation without the callbacks of training, a resumed run with a folder of its own that has checkpoints,
+# a cycle of epochs.
 _NOISE = (
     ".*callbacks used to create the checkpoint need to be provided",
     "The dirpath has changed",
+    "Checkpoint directory .* exists and is not empty",
+    "A `OneCycleLR` scheduler is using 'interval': 'epoch'",
     "LightningCLI's args parameter is intended",
     ".*does not have many workers",
     ".*smaller than the logging interval",
@@ -295,7 +298,8 @@ def _check_accelerator(accelerator: object) -> None:
 
 
 def _closing_lines(summary: dict[str, Any], folder: Path | None) -> str:
-    names = {"train_loss": "train loss", "val_acc": "validation accuracy", "val_acc_swa": "of the averaged weights"}
+    names = {"train_loss": "train loss", "val_acc": "validation accuracy"}
+    names |= {f"val_acc_{name}": f"of the averaged weights ({name})" for name in AVERAGES}
     figures = [f"{text} {summary[name]:.4f}" for name, text in names.items() if summary.get(name) is not None]
     step = f" in step {summary['diverged_step']}" if summary["diverged_step"] else ""
     end = (
