@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +12,16 @@ import torch.nn.functional as F
 from conftest import CONFIGS, Outcome
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, update_bn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
-from optimcifar import ConvNet, EpochEndWeightAveraging, ImageClassifier, RunLogger, Shapes10DataModule
+from optimcifar import (
+    ConvNet,
+    EpochEndWeightAveraging,
+    ImageClassifier,
+    RunLogger,
+    Shapes10DataModule,
+    WeightAverages,
+)
 
 
 class NormalisedNet(nn.Sequential):
@@ -146,7 +155,7 @@ def test_shipped_configuration_shows_saves_and_tests_the_average(
     summary = json.loads((run / "summary.json").read_text())
     assert summary["val_acc_swa"] is not None
     assert summary["lr_scheduler"] == "torch.optim.lr_scheduler.StepLR"
-    assert f"of the averaged weights {summary['val_acc_swa']:.4f}" in outcome.out
+    assert f"of the averaged weights (swa) {summary['val_acc_swa']:.4f}" in outcome.out
     validated = optimcifar("validate", "--ckpt_path", run / "checkpoints" / "swa.ckpt")
     assert f"validation accuracy {summary['val_acc_swa']:.4f}" in validated.out
     assert optimcifar("test", "--ckpt_path", run / "checkpoints" / "swa.ckpt").status == 0
@@ -157,3 +166,161 @@ def test_shipped_configuration_shows_saves_and_tests_the_average(
         json.loads((tmp_path / "lightning_logs/version_1/summary.json").read_text())["val_acc_swa"]
         == (summary["val_acc_swa"])
     )
+
+
+def averages_by_hand(net: nn.Module, epochs: int, start: int, decay: float) -> tuple[AveragedModel, AveragedModel]:
+    """Train at 0.002, where rounding does not grow, and average the weights after epochs ``start`` (from 1) and on, and those after every step."""
+    images = data()
+    images.setup("fit")
+    raw = images.read_train()
+    values = ((raw.pixels.float() / 255 - 0.5) / 0.5).permute(0, 3, 1, 2).contiguous()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.002, momentum=0.9)
+    swa, ema = AveragedModel(net), AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    for epoch in range(epochs):
+        net.train()
+        for chosen in images.train_order(epoch).split(64):
+            optimizer.zero_grad()
+            F.cross_entropy(net(values[chosen]), raw.labels[chosen]).backward()
+            optimizer.step()
+            ema.update_parameters(net)
+        if epoch + 1 >= start:
+            swa.update_parameters(net)
+    for average in (swa, ema):
+        update_bn((values[chosen] for chosen in images.train_order(epochs - 1).split(64)), average)
+        average.eval()
+    return swa, ema
+
+
+def fit_beside(
+    folder: str, epochs: int, averages: WeightAverages | None, net: nn.Module, *callbacks: Callback, **options: Any
+) -> tuple[ImageClassifier, Trainer]:
+    classifier = ImageClassifier(net=net, optimizer=lambda p: torch.optim.SGD(p, lr=0.002, momentum=0.9))
+    trainer = Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=RunLogger(name=folder),
+        callbacks=[*([averages] if averages else []), *callbacks],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(classifier, data(), weights_only=True, **options)
+    return classifier, trainer
+
+
+def saved(trainer: Trainer, name: str) -> dict[str, torch.Tensor]:
+    path = Path(str(trainer.log_dir)) / "checkpoints" / f"{name}.ckpt"
+    state: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["state_dict"]
+    return state
+
+
+@pytest.mark.parametrize("make_net", [ConvNet, NormalisedNet])
+def test_averages_beside_training_are_those_of_torch(make_net: Callable[[], nn.Module]) -> None:
+    seed_everything(0)
+    classifier, trainer = fit_beside("runs", 3, WeightAverages(swa_epoch_start=2, ema_decay=0.9), make_net())
+    seed_everything(0)
+    images = torch.randn(16, 3, 32, 32)
+    seed_everything(0)
+    by_hand = averages_by_hand(make_net(), 3, start=2, decay=0.9)
+    for name, expected in zip(("swa", "ema"), by_hand, strict=True):
+        averaged = ImageClassifier(net=make_net())
+        averaged.load_state_dict(saved(trainer, name))
+        torch.testing.assert_close(averaged.net.eval()(images), expected(images), atol=1e-4, rtol=1e-3)
+        shown = trainer.callback_metrics
+        measured = Trainer(logger=False, accelerator="cpu", enable_progress_bar=False).validate(
+            averaged, data(), verbose=False
+        )[0]
+        assert shown[f"val_loss_{name}"].item() == pytest.approx(measured["val_loss"], abs=1e-5)
+        assert shown[f"val_acc_{name}"].item() == pytest.approx(measured["val_acc"], abs=1e-6)
+    # The run itself is the one without averages, also its BatchNorm.
+    seed_everything(0)
+    alone, _ = fit_beside("alone", 3, None, make_net())
+    first, second = classifier.state_dict(), alone.state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_averages_stand_in_the_rows_of_their_epochs(tmp_path: Path) -> None:
+    fit_beside("runs", 4, WeightAverages(swa_epoch_start=0.5), ConvNet())
+    with (tmp_path / "runs/version_0/metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [bool(row["val_acc_swa"]) for row in rows] == [False, False, True, True]
+    assert all(row["val_acc_ema"] and row["val_acc"] for row in rows)
+
+
+def test_exponential_average_counts_optimizer_steps_not_batches() -> None:
+    seed_everything(0)
+    averages = WeightAverages(swa_epoch_start=None, ema_decay=0.5)
+    net = ConvNet()
+    classifier = ImageClassifier(net=net, optimizer=lambda p: torch.optim.SGD(p, lr=0.01))
+    trainer = Trainer(max_epochs=1, accumulate_grad_batches=4, logger=False, accelerator="cpu", callbacks=[averages])
+    trainer.fit(classifier, data(0))
+    assert int(averages.state_dict()["ema"]["n_averaged"]) == trainer.global_step == 4
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+def test_averages_of_a_resumed_run_are_those_of_one_that_was_not_stopped(tmp_path: Path) -> None:
+    class Save(Callback):
+        def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            if trainer.current_epoch == 1:
+                trainer.save_checkpoint(tmp_path / "cut.ckpt")
+
+    def averages() -> WeightAverages:
+        return WeightAverages(swa_epoch_start=2, ema_decay=0.9)
+
+    seed_everything(0)
+    _, whole = fit_beside("whole", 3, averages(), NormalisedNet(), Save())
+    seed_everything(1)
+    _, resumed = fit_beside("resumed", 3, averages(), NormalisedNet(), ckpt_path=tmp_path / "cut.ckpt")
+    for name in ("swa", "ema"):
+        first, second = saved(whole, name), saved(resumed, name)
+        assert all(torch.equal(first[key], second[key]) for key in first), name
+
+
+def test_averages_from_the_command_line_are_shown_saved_and_tested(
+    optimcifar: Callable[..., Outcome], small: list[str], tmp_path: Path
+) -> None:
+    averages = ("--trainer.callbacks+=WeightAverages", "--trainer.callbacks.swa_epoch_start=2")
+    outcome = optimcifar("fit", *small, *averages)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "averaging  optimcifar.WeightAverages(swa_epoch_start=2, ema_decay=0.999)" in outcome.out
+    run = tmp_path / "lightning_logs" / "version_0"
+    summary = json.loads((run / "summary.json").read_text())
+    for name in ("swa", "ema"):
+        assert f"{name} acc {summary[f'val_acc_{name}']:.4f}" in outcome.out
+        validated = optimcifar("validate", "--ckpt_path", run / "checkpoints" / f"{name}.ckpt")
+        assert f"validation accuracy {summary[f'val_acc_{name}']:.4f}" in validated.out
+        assert optimcifar("test", "--ckpt_path", run / "checkpoints" / f"{name}.ckpt").status == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["swa_epoch_start=0"], "swa_epoch_start must be an epoch from 1 or a fraction, got 0"),
+        (["swa_epoch_start=1.5"], "swa_epoch_start must be a fraction from 0 to below 1, got 1.5"),
+        (["ema_decay=1"], "ema_decay must be from 0 to below 1, got 1"),
+        (["swa_epoch_start=null", "ema_decay=null"], "both null: there is nothing to average"),
+        (["swa_epoch_start=3"], "weight averaging starts in epoch 3, but max_epochs is 2"),
+    ],
+)
+def test_averages_that_can_not_be_had_are_refused(
+    options: list[str], message: str, optimcifar: Callable[..., Outcome], small: list[str]
+) -> None:
+    given = [f"--trainer.callbacks.{option}" for option in options]
+    outcome = optimcifar("fit", *small, "--trainer.callbacks+=WeightAverages", *given)
+    assert outcome.status == 2
+    assert message in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_two_averages_of_one_name_are_refused(optimcifar: Callable[..., Outcome], small: list[str]) -> None:
+    outcome = optimcifar(
+        "fit",
+        "--config",
+        CONFIGS / "sgd_swa.yaml",
+        *small,
+        "--trainer.max_epochs",
+        8,
+        "--trainer.callbacks+=WeightAverages",
+    )
+    assert outcome.status == 2
+    assert "another callback averages to swa already: set swa_epoch_start of WeightAverages null" in outcome.err
