@@ -17,10 +17,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 from optimcifar.classifier import hits
 from optimcifar.images import Images
 
-#: The averages by the names of their checkpoints, which are also the ends of their metrics' names: the equal-weight and
-#: the exponential one.
-AVERAGES = ("swa", "ema")
-
 
 class EpochEndWeightAveraging(StochasticWeightAveraging):
     """Averages the weights that every epoch ends with, from an epoch on, and shows what the average is worth.
@@ -132,6 +128,8 @@ class WeightAverages(Callback):
     ``checkpoints/ema.ckpt`` in the run's folder. A network with BatchNorm gets the statistics of its averaged weights
     by a pass over the training images before every validation. The module must have its network as ``net``.
 
+    In a run of ``EpochEndWeightAveraging``, whose equal-weight average is called ``swa`` as well, only ``ema`` is kept.
+
     Args:
         swa_epoch_start: the first epoch, counted from 1, whose weights count; or a fraction of ``max_epochs``, after
             which they do; None for no such average.
@@ -162,16 +160,15 @@ class WeightAverages(Callback):
         """Make the places for the averages.
 
         Raises:
-            ValueError: ``max_epochs`` is below the epoch at which averaging starts, it has no end of which a fraction
-                could be taken, or ``EpochEndWeightAveraging`` has an average of the same name.
+            ValueError: ``max_epochs`` is below the epoch at which averaging starts, or it is not set and a fraction of
+                it is to be taken.
         """
         if stage != "fit":
             return
         net: nn.Module = pl_module.net  # type: ignore[assignment]  # said in the class's docstring
-        if self.swa_epoch_start is not None:
-            callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-            if any(isinstance(callback, StochasticWeightAveraging) for callback in callbacks):
-                raise ValueError("another callback averages to swa already: set swa_epoch_start of WeightAverages null")
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        averaged_already = any(isinstance(callback, StochasticWeightAveraging) for callback in callbacks)
+        if self.swa_epoch_start is not None and not averaged_already:
             _refuse_late_start(self.swa_epoch_start, trainer)
             self._averages["swa"] = AveragedModel(net)
         if self.ema_decay is not None:
@@ -191,7 +188,7 @@ class WeightAverages(Callback):
         if self.ema_decay is not None and trainer.global_step != self._step:
             self._averages["ema"].update_parameters(net)
         self._step = trainer.global_step
-        if trainer.is_last_batch and self._counts(trainer):
+        if "swa" in self._averages and trainer.is_last_batch and self._counts(trainer):
             self._averages["swa"].update_parameters(net)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

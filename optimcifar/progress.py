@@ -12,9 +12,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch.optim.lr_scheduler import ChainedScheduler, SequentialLR
 from tqdm import tqdm
 
-from optimcifar.averaging import AVERAGES, WeightAverages
+from optimcifar.averaging import WeightAverages
 from optimcifar.datamodule import image_data
 from optimcifar.messages import count
+from optimcifar.run_files import AVERAGES
 from optimcifar.run_summary import EpochMetrics, device_name, import_path
 from optimcifar.schedules import LRInterval, remarks, run_length
 

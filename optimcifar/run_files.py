@@ -9,6 +9,10 @@ from pathlib import Path
 #: The statuses of a run that is over, with a result.
 ENDED = ("finished", "diverged")
 
+#: The averages of weights by the names of their checkpoints, with which the names of what is measured on them end: the
+#: equal-weight and the exponential one.
+AVERAGES = ("swa", "ema")
+
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file beside its place and rename it there: whoever reads finds all of the old or of the new."""

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 # Those that nothing here uses are imported so that they can be named without their module on the command line.
-from optimcifar.averaging import AVERAGES, EpochEndWeightAveraging, WeightAverages  # noqa: F401
+from optimcifar.averaging import EpochEndWeightAveraging, WeightAverages  # noqa: F401
 from optimcifar.cifar10 import CIFAR10DataModule  # noqa: F401
 from optimcifar.classifier import ImageClassifier
 from optimcifar.datamodule import ImageDataModule
@@ -30,7 +30,7 @@ from optimcifar.optimizer_cost import OptimizerCost
 from optimcifar.parsing import MODEL_ARGUMENTS, Parser, read_hyperparameters, start_from_own_defaults
 from optimcifar.profiler import NoProfiler
 from optimcifar.progress import EpochBar, EpochLines
-from optimcifar.run_files import ENDED, read_status, write_whole
+from optimcifar.run_files import AVERAGES, ENDED, read_status, write_whole
 from optimcifar.run_folder import RunLogger, WholeCheckpoints, run_folder
 from optimcifar.run_summary import RunSummary
 from optimcifar.schedules import ChainedSchedule, SequentialSchedule  # noqa: F401

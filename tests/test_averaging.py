@@ -312,15 +312,16 @@ def test_averages_that_can_not_be_had_are_refused(
     assert outcome.err.count("\n") == 1
 
 
-def test_two_averages_of_one_name_are_refused(optimcifar: Callable[..., Outcome], small: list[str]) -> None:
-    outcome = optimcifar(
-        "fit",
-        "--config",
-        CONFIGS / "sgd_swa.yaml",
-        *small,
-        "--trainer.max_epochs",
-        8,
-        "--trainer.callbacks+=WeightAverages",
-    )
-    assert outcome.status == 2
-    assert "another callback averages to swa already: set swa_epoch_start of WeightAverages null" in outcome.err
+def test_averages_beside_a_schedule_that_averages_are_the_exponential_one_alone(
+    optimcifar: Callable[..., Outcome], small: list[str], tmp_path: Path
+) -> None:
+    command = ("fit", "--config", CONFIGS / "sgd_swa.yaml", *small, "--trainer.max_epochs", 8)
+    assert optimcifar(*command).status == 0
+    outcome = optimcifar(*command, "--trainer.callbacks+=WeightAverages")
+    assert (outcome.status, outcome.err) == (0, "")
+    alone, both = (json.loads((tmp_path / f"lightning_logs/version_{n}/summary.json").read_text()) for n in (0, 1))
+    assert both["val_acc_swa"] == alone["val_acc_swa"]
+    assert "val_acc_ema" in both
+    weights = [tmp_path / f"lightning_logs/version_{n}/checkpoints/swa.ckpt" for n in (0, 1)]
+    first, second = (torch.load(path, weights_only=True)["state_dict"] for path in weights)
+    assert all(torch.equal(first[key], second[key]) for key in first)

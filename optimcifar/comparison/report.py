@@ -17,7 +17,7 @@ from optimcifar.comparison.charts import Charts
 from optimcifar.comparison.statistics import FEWEST_SEEDS, LEVEL
 from optimcifar.comparison.tables import Comparison, Row, configuration_rows, run_rows, to_csv, unequal_starts
 from optimcifar.messages import count
-from optimcifar.run_files import write_whole
+from optimcifar.run_files import AVERAGES, write_whole
 
 _NAMES = {"val_acc": "validation accuracy", "test_acc": "test accuracy"}
 
@@ -130,10 +130,10 @@ def columns(comparison: Comparison, rows: list[Row]) -> list[tuple[str, str, Cal
         ("val acc", "val_acc", _plus_minus("val_acc", 3)),
         (f"{comparison.measure.replace('_', ' ')} less {comparison.baseline}'s", "difference", _signed_interval),
         ("verdict", "verdict", lambda row: str(row["verdict"])),
-        ("val acc, averaged", "val_acc_swa", _plus_minus("val_acc_swa", 3)),
+        *((f"val acc, {name}", f"val_acc_{name}", _plus_minus(f"val_acc_{name}", 3)) for name in AVERAGES),
         ("best epoch's val acc", "best_val_acc", _number("best_val_acc", ".3f")),
         ("test acc", "test_acc", _plus_minus("test_acc", 3)),
-        ("test acc, averaged", "test_acc_swa", _plus_minus("test_acc_swa", 3)),
+        *((f"test acc, {name}", f"test_acc_{name}", _plus_minus(f"test_acc_{name}", 3)) for name in AVERAGES),
         ("train loss", "train_loss", _plus_minus("train_loss", 3)),
         ("training s", "train_seconds", _number("train_seconds", ".1f")),
         ("images/s", "images_per_second", _number("images_per_second", ",.0f")),

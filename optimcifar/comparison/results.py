@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from optimcifar.run_files import AVERAGES
+
 #: The kinds of a run's weights that are tested, the final ones and averages of them, by the names of their checkpoints;
 #: and the suffix of the names of what is measured on them.
-WEIGHTS = {"last": "", "swa": "_swa"}
+WEIGHTS = {"last": "", **{name: f"_{name}" for name in AVERAGES}}
 
 
 @dataclass(frozen=True)
