@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from optimcifar.cifar10 import CIFAR10DataModule as CIFAR10DataModule
     from optimcifar.classifier import ImageClassifier as ImageClassifier
     from optimcifar.datamodule import ImageDataModule as ImageDataModule
+    from optimcifar.gradients_and_updates import GradientsAndUpdates as GradientsAndUpdates
     from optimcifar.muon import MuonWithAux as MuonWithAux
     from optimcifar.network import ConvNet as ConvNet
     from optimcifar.param_groups import ParamRule as ParamRule
@@ -26,6 +27,7 @@ _MODULES = {
     "ChainedSchedule": "schedules",
     "ConvNet": "network",
     "EpochEndWeightAveraging": "averaging",
+    "GradientsAndUpdates": "gradients_and_updates",
     "ImageClassifier": "classifier",
     "ImageDataModule": "datamodule",
     "MuonWithAux": "muon",

@@ -17,11 +17,14 @@ class StopAtDivergence(Callback):
 
     Attributes:
         step: that step, counted from 1; None while all losses are finite.
+        last_finite_loss: the batch's loss in the step before; None while all are finite, or where there was none.
     """
 
     def __init__(self) -> None:
         self.step: int | None = None
+        self.last_finite_loss: float | None = None
         self._losses: list[Tensor] = []
+        self._previous: Tensor | None = None  # the last loss that was looked at
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -34,10 +37,15 @@ class StopAtDivergence(Callback):
         every = 1 if loss.device.type == "cpu" and trainer.world_size == 1 else _EVERY
         if len(self._losses) < every and not trainer.is_last_batch:
             return
-        finite = torch.stack(self._losses).isfinite()
+        losses = torch.stack(self._losses)
         self._losses.clear()
+        finite = losses.isfinite()
         here = not bool(finite.all())
         if here:
-            self.step = trainer.global_step - int(finite.flip(0).logical_not().nonzero()[-1])
+            position = int(finite.logical_not().nonzero()[0])
+            self.step = trainer.global_step - len(losses) + 1 + position
+            previous = losses[position - 1] if position else self._previous
+            self.last_finite_loss = None if previous is None else previous.item()
+        self._previous = losses[-1]
         if trainer.strategy.reduce_boolean_decision(here, all=False):
             trainer.should_stop = True

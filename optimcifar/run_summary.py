@@ -68,6 +68,7 @@ class RunSummary(EpochMetrics):
         self._images = 0
         self._epoch_start = self._validation_start = 0.0
         self._epoch_ended = False
+        self._finite: dict[str, float] = {}  # every metric's last finite value, of the epochs before this one
         # The metrics of the checkpoint's epoch: it is written before their row of metrics.csv.
         self._row: dict[str, Any] | None = None
 
@@ -90,6 +91,7 @@ class RunSummary(EpochMetrics):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
+        self._finite |= _finite(self.epoch_metrics(trainer))
         super().on_train_epoch_start(trainer, pl_module)
         self._epoch_ended = False
         self._epoch_start = _now(trainer)
@@ -141,6 +143,7 @@ class RunSummary(EpochMetrics):
             "lr_scheduler": self._lr_scheduler,
             "train_seconds": self._train_seconds,
             "images": self._images,
+            "finite": self._finite,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -150,6 +153,7 @@ class RunSummary(EpochMetrics):
         self._train_seconds = state_dict["train_seconds"]
         self._images = state_dict["images"]
         self._row = state_dict.get("row")
+        self._finite = state_dict["finite"] | _finite(self._row["metrics"] if self._row else {})
 
     def _write(self, trainer: Trainer, pl_module: LightningModule, status: str) -> None:
         self.values = {
@@ -166,6 +170,7 @@ class RunSummary(EpochMetrics):
             "images_per_second": self._images_per_second(trainer),
             **self._cost(trainer),
             "diverged_step": _diverged_step(trainer),
+            "last_finite": self._last_finite(trainer) if status == "diverged" else None,
             "device": device_name(trainer),
             "threads": torch.get_num_threads(),
             **self._hashes,
@@ -178,6 +183,13 @@ class RunSummary(EpochMetrics):
         """Return what the optimizer cost, where an ``OptimizerCost`` measured it."""
         cost = _callback(trainer, OptimizerCost)
         return cost.values(trainer.optimizers[0]) if cost and trainer.optimizers else {}
+
+    def _last_finite(self, trainer: Trainer) -> dict[str, float]:
+        """Return the last finite values: the batch's loss as ``loss``, and every metric of an epoch."""
+        callback = _callback(trainer, StopAtDivergence)
+        loss = callback.last_finite_loss if callback else None
+        metrics = self._finite | _finite(self.epoch_metrics(trainer))
+        return metrics if loss is None else {"loss": short(loss), **metrics}
 
     def _images_per_second(self, trainer: Trainer) -> float | None:
         images = self._images * trainer.world_size
@@ -212,8 +224,13 @@ def _selection(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
 
 def _final(metrics: dict[str, float]) -> dict[str, float | None]:
     """Return the metrics that a run ended with; JSON has no word for one that is not finite, so that is None."""
+    ended = dict.fromkeys(name for name in metrics if name not in ("lr", "seconds"))
+    return ended | _finite(metrics)
+
+
+def _finite(metrics: dict[str, float]) -> dict[str, float]:
     ended = {name: value for name, value in metrics.items() if name not in ("lr", "seconds")}
-    return {name: short(value) if math.isfinite(value) else None for name, value in ended.items()}
+    return {name: short(value) for name, value in ended.items() if math.isfinite(value)}
 
 
 def versions() -> dict[str, str]:

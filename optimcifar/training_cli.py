@@ -24,7 +24,8 @@ from optimcifar.classifier import ImageClassifier
 from optimcifar.datamodule import ImageDataModule
 from optimcifar.divergence import StopAtDivergence
 from optimcifar.evaluation import EvaluationSummary, PredictionWriter
-from optimcifar.messages import UsageError
+from optimcifar.gradients_and_updates import GradientsAndUpdates  # noqa: F401
+from optimcifar.messages import UsageError, count
 from optimcifar.muon import MuonWithAux  # noqa: F401
 from optimcifar.optimizer_cost import OptimizerCost
 from optimcifar.parsing import MODEL_ARGUMENTS, Parser, read_hyperparameters, start_from_own_defaults
@@ -303,7 +304,7 @@ def _closing_lines(summary: dict[str, Any], folder: Path | None) -> str:
     figures = [f"{text} {summary[name]:.4f}" for name, text in names.items() if summary.get(name) is not None]
     step = f" in step {summary['diverged_step']}" if summary["diverged_step"] else ""
     end = (
-        f"{summary['status']}{step} after {summary['epochs']} epochs: {', '.join(figures)} "
+        f"{summary['status']}{step} after {count(summary['epochs'], 'epoch')}: {', '.join(figures)} "
         f"({summary['dataset']}); {summary['train_seconds']:.1f} s of training, "
         f"{summary['images_per_second'] or 0:,.0f} images/s"
     )

@@ -169,7 +169,7 @@ def test_shipped_configuration_shows_saves_and_tests_the_average(
 
 
 def averages_by_hand(net: nn.Module, epochs: int, start: int, decay: float) -> tuple[AveragedModel, AveragedModel]:
-    """Train at 0.002, where rounding does not grow, and average the weights after epochs ``start`` (from 1) and on, and those after every step."""
+    """Train at 0.002, where rounding does not grow; average the weights after epochs ``start`` on, and after steps."""
     images = data()
     images.setup("fit")
     raw = images.read_train()

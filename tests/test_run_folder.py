@@ -3,18 +3,21 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from conftest import CONFIGS, Outcome
-from lightning.pytorch import seed_everything
+from lightning.pytorch import Trainer, seed_everything
 
-from optimcifar import ConvNet, RunLogger, Shapes10DataModule
+from optimcifar import ConvNet, ImageClassifier, RunLogger, Shapes10DataModule
+from optimcifar.divergence import StopAtDivergence
 from optimcifar.run_files import write_whole
 from optimcifar.run_folder import COLUMNS, short
 from optimcifar.run_summary import import_path
@@ -130,7 +133,37 @@ def test_a_loss_that_is_not_finite_is_called_diverged(
     rows = rows_of(tmp_path / "lightning_logs" / "version_0")
     assert [row["train_loss"] for row in rows] == ["nan"]
     assert 0 <= float(rows[0]["train_acc"]) <= 1
-    assert "diverged in step 2 after 1 epochs" in outcome.out
+    assert "diverged in step 2 after 1 epoch:" in outcome.out
+    assert summary["last_finite"].keys() == {"loss", "train_acc", "val_acc"}
+    assert summary["last_finite"]["loss"] == pytest.approx(math.log(10), abs=0.1)
+
+
+def test_diverged_run_keeps_the_last_finite_values(
+    optimcifar: Callable[..., Outcome], small: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "rates.py").write_text("def exploding(epoch: int) -> float:\n    return 1 if epoch < 1 else 1e30\n")
+    schedule = ("--model.lr_scheduler", "LambdaLR", "--model.lr_scheduler.lr_lambda", "rates.exploding")
+    outcome = optimcifar("fit", *small, *schedule)
+    assert outcome.status == 3
+    run = tmp_path / "lightning_logs" / "version_0"
+    summary, rows = json.loads((run / "summary.json").read_text()), rows_of(run)
+    assert (summary["diverged_step"], summary["train_loss"], rows[1]["train_loss"]) == (15, None, "nan")
+    kept = summary["last_finite"]
+    assert (kept["train_loss"], kept["val_loss"]) == (float(rows[0]["train_loss"]), float(rows[0]["val_loss"]))
+    assert kept["loss"] == pytest.approx(float(rows[0]["train_loss"]), abs=0.2)
+
+
+def test_divergence_is_found_among_steps_that_were_looked_at_together() -> None:
+    # As on a GPU or with several processes, where a look at a loss is a wait.
+    losses = [2.0] * 49 + [1.5] + [1.25] * 20 + [math.inf] + [math.nan] * 29
+    strategy = SimpleNamespace(reduce_boolean_decision=lambda decision, all: decision)  # noqa: A006  Lightning's name
+    trainer = SimpleNamespace(world_size=2, is_last_batch=False, should_stop=False, strategy=strategy)
+    callback = StopAtDivergence()
+    for step, loss in enumerate(losses, start=1):
+        trainer.global_step = step
+        callback.on_train_batch_end(cast(Trainer, trainer), ImageClassifier(), torch.tensor(loss), None, step - 1)
+        assert trainer.should_stop == (step == 100)
+    assert (callback.step, callback.last_finite_loss) == (71, 1.25)
 
 
 def raising_in_second_epoch(folder: Path, statement: str) -> str:
