@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from optimcifar import __version__
+from optimcifar.messages import BriefParser
 
 _HELP = """\
 usage: optimcifar COMMAND [options]
@@ -16,6 +17,7 @@ Compare optimizers, learning-rate schedules and weight averaging on CIFAR-10.
 
 commands:
   fit        train, and write the run into lightning_logs/version_N
+  schedule   draw the learning rates of a run, without the run
   resume     go on with a run that was cut off, in its folder
   validate   loss and accuracy of a checkpoint on the validation images
   test       loss and accuracy of a checkpoint on the test images
@@ -50,10 +52,8 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"optimcifar {__version__}")
         return 0
     try:
-        if arguments[0] in ("compare", "report"):
-            from optimcifar.comparison.cli import compare, report
-
-            return (compare if arguments[0] == "compare" else report)(arguments[1:])
+        if arguments[0] in ("compare", "report", "schedule"):
+            return _without_training(arguments[0])(arguments[1:])
         # Imported here because importing torch takes seconds.
         from optimcifar.training_cli import resume, run
 
@@ -69,6 +69,37 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"optimcifar: {error_message(error)}", file=sys.stderr)
         return 2 if isinstance(error, (ValueError, TypeError)) else 1
     return 3 if done.diverged else 0
+
+
+def _without_training(command: str) -> Callable[[list[str]], int]:
+    if command == "schedule":
+        return _schedule
+    from optimcifar.comparison.cli import compare, report
+
+    return compare if command == "compare" else report
+
+
+def _schedule(arguments: list[str]) -> int:
+    parser = BriefParser(
+        "optimcifar schedule",
+        usage="optimcifar schedule [--png FILE] [--csv FILE] [options of optimcifar fit]",
+        description="Draw the learning rates that optimcifar fit with the same options is going to use.",
+        epilog="example: optimcifar schedule --config configs/sgd_onecycle.yaml --csv rates.csv",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--png", type=Path, default=Path("schedule.png"), help="the picture (default: %(default)s)")
+    parser.add_argument("--csv", type=Path, help="the rates as a table as well, a row per epoch or step")
+    options, of_fit = parser.parse_known_args(arguments)
+
+    from optimcifar.schedule_plan import plan
+
+    planned = plan(of_fit)
+    print(planned.describe())
+    planned.write_png(options.png)
+    if options.csv:
+        planned.write_csv(options.csv)
+    print(f"drawn in {options.png}" + (f", written to {options.csv}" if options.csv else ""))
+    return 0
 
 
 def _folder(arguments: list[str]) -> Path:

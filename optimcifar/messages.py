@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import re
+from typing import NoReturn
 
 _LONGEST_LINE = 300
 
 
 class UsageError(ValueError):
     """Options that can't be understood or don't go together."""
+
+
+class BriefParser(argparse.ArgumentParser):
+    """A parser of options whose errors are raised, to be said in a line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(message)
 
 
 def usage_message(message: str) -> str:

@@ -60,14 +60,8 @@ class EpochLines(EpochMetrics):
             _print(f"optimizer  {_call(optimizer, optimizer.defaults)}")
             for number, group in enumerate(optimizer.param_groups[1:], start=2):
                 _print(f"           group {number}: {_own_options(group, optimizer.defaults)}")
-        for config in trainer.lr_scheduler_configs:
-            _print(f"schedule   {_schedule(config.scheduler)}, every {config.interval}")
-            interval: LRInterval = config.interval  # type: ignore[assignment]  # one of the two by our own choice
-            length = run_length(trainer, interval)
-            for remark in remarks(config.scheduler, length, interval) if length else ():
-                _print(f"           note: {remark}")
-        if not trainer.lr_scheduler_configs:
-            _print("schedule   none, the learning rate is constant")
+        for line in schedule_lines(trainer):
+            _print(line)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, (StochasticWeightAveraging, WeightAverages)):
                 _print(f"averaging  {_call(callback, _attributes(callback))}")
@@ -82,6 +76,22 @@ class EpochLines(EpochMetrics):
         """Print the line of the last epoch."""
         if trainer.callback_metrics:
             _print(_epoch_line(trainer, self.epoch_metrics(trainer)))
+
+
+def schedule_lines(trainer: Trainer) -> list[str]:
+    """Say what schedule a run has, and what a person would want to know of it beside the run's length.
+
+    Raises:
+        ValueError: the schedule ends before the run.
+    """
+    lines = []
+    for config in trainer.lr_scheduler_configs:
+        lines.append(f"schedule   {_schedule(config.scheduler)}, every {config.interval}")
+        interval: LRInterval = config.interval  # type: ignore[assignment]  # one of the two by our own choice
+        length = run_length(trainer, interval)
+        found = remarks(config.scheduler, length, interval) if length else ()
+        lines += [f"           note: {remark}" for remark in found]
+    return lines or ["schedule   none, the learning rate is constant"]
 
 
 @rank_zero_only

@@ -6,9 +6,9 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from optimcifar.messages import UsageError, count
+from optimcifar.messages import BriefParser, UsageError, count
 from optimcifar.run_files import write_whole
 
 if TYPE_CHECKING:
@@ -25,13 +25,8 @@ All other options are those of optimcifar fit and hold for all runs. The same co
 cut off."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
-
-
-def _compare_parser() -> _Parser:
-    parser = _Parser(
+def _compare_parser() -> BriefParser:
+    parser = BriefParser(
         "optimcifar compare",
         usage="optimcifar compare CONFIG[:KEY=VALUE...] ... [options]",
         description="Run several configurations over several seeds, and report which is better and how sure that is.",
@@ -50,8 +45,8 @@ def _compare_parser() -> _Parser:
     return parser
 
 
-def _report_parser() -> _Parser:
-    parser = _Parser(
+def _report_parser() -> BriefParser:
+    parser = BriefParser(
         "optimcifar report",
         description="Draw again what a comparison shows, or compare folders of single runs.",
         allow_abbrev=False,
