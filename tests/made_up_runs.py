@@ -12,8 +12,19 @@ import numpy as np
 VERSIONS = {"python": "3.11", "optimcifar": "0.1.0", "torch": "2.15.0", "torchvision": "0.29.2", "lightning": "2.6.6"}
 
 
-def make_run(folder: Path, seed: int, accuracies: list[float], **summary: Any) -> None:
-    """Write a run whose validation accuracy took this course, and whose test accuracy is 0.01 above the last."""
+def make_run(
+    folder: Path, seed: int, accuracies: list[float], columns: dict[str, list[float]] | None = None, **summary: Any
+) -> None:
+    """Write a run whose validation accuracy took this course, and whose test accuracy is 0.01 above the last.
+
+    Args:
+        folder: where.
+        seed: its seed.
+        accuracies: the validation accuracies of its epochs.
+        columns: more columns of metrics.csv.
+        summary: what its summary says.
+    """
+    columns = columns or {}
     folder.mkdir(parents=True)
     values = {
         "status": "finished",
@@ -33,9 +44,10 @@ def make_run(folder: Path, seed: int, accuracies: list[float], **summary: Any) -
     (folder / "summary.json").write_text(json.dumps(values | summary))
     with (folder / "metrics.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["epoch", "step", "lr", "train_loss", "train_acc", "val_loss", "val_acc", "seconds"])
+        writer.writerow(["epoch", "step", "lr", "train_loss", "train_acc", "val_loss", "val_acc", "seconds", *columns])
         for epoch, accuracy in enumerate(accuracies, start=1):
-            writer.writerow([epoch, 13 * epoch, 0.01, 2.3 - accuracy, accuracy, 2.4 - accuracy, accuracy, 2.0])
+            more = [values[epoch - 1] for values in columns.values()]
+            writer.writerow([epoch, 13 * epoch, 0.01, 2.3 - accuracy, accuracy, 2.4 - accuracy, accuracy, 2.0, *more])
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir()
     (checkpoints / "last.test.json").write_text(json.dumps({"test_acc": accuracies[-1] + 0.01}))

@@ -175,3 +175,41 @@ def test_bad_options_are_refused_in_a_line(optimcifar: Command, arguments: list[
     assert (outcome.status, outcome.out) == (2, "")
     assert message in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+def test_averages_are_compared_with_the_weights_of_the_same_runs(optimcifar: Command, tmp_path: Path) -> None:
+    # The average is better in every run by about 0.05, though runs differ by far more; the other is no better.
+    for seed, (last, noise) in enumerate([(0.3, 0.001), (0.5, 0.0), (0.7, -0.001)]):
+        columns = {"val_acc_swa": [float("nan"), last + 0.05 + noise], "val_acc_ema": [0.1, last + noise]}
+        make_run(tmp_path / "out/runs/sgd" / f"seed-{seed}", seed, [0.1, last], columns)
+        make_run(tmp_path / "out/runs/adam" / f"seed-{seed}", seed, [0.1, last])
+    outcome = optimcifar("report", tmp_path / "out")
+    assert (outcome.status, outcome.err) == (0, "")
+    rows = {row["configuration"]: row for row in table(tmp_path / "out" / "summary.csv")}
+    sgd = rows["sgd"]
+    assert (float(sgd["val_acc_swa"]), float(sgd["swa_gain"])) == (pytest.approx(0.55), pytest.approx(0.05))
+    assert (sgd["swa_verdict"], sgd["ema_verdict"], rows["adam"]["swa_verdict"]) == (
+        "better",
+        "no difference shown",
+        "",
+    )
+    # Two averages, two comparisons: scipy.stats.t.ppf(1 - 0.025 / 2, 2) * 0.001 / sqrt(3), worked out beforehand
+    assert float(sgd["swa_gain_low"]) == pytest.approx(0.05 - 6.2053 * 0.001 / 3**0.5, abs=1e-5)
+    assert "| swa less the weights' |" in outcome.out
+    assert "+0.050 [+0.046, +0.054] better" in outcome.out
+    assert "intervals at 97.5 %, corrected for 2 comparisons." in outcome.out
+    assert "swa" in (tmp_path / "out" / "averages.svg").read_text()
+
+
+def test_what_was_logged_for_every_layer_is_drawn(optimcifar: Command, tmp_path: Path) -> None:
+    columns = {f"{what}_{layer}": [0.1, 0.01] for what in ("grad_norm", "update_ratio") for layer in ("conv1", "fc1")}
+    for name in ("sgd", "adam"):
+        make_run(tmp_path / "out/runs" / name / "seed-0", 0, [0.1, 0.2], columns)
+    assert optimcifar("report", tmp_path / "out").status == 0
+    for picture, title in (("gradients", "norm of the gradient"), ("updates", "norm of the update over that of the")):
+        drawn = (tmp_path / "out" / f"{picture}.svg").read_text()
+        assert all(text in drawn for text in (title, "conv1", "fc1", "sgd", "adam"))
+    assert "conv1" in (tmp_path / "out" / "report.html").read_text()
+    make_run(tmp_path / "alone", 0, [0.1, 0.2])
+    optimcifar("report", tmp_path / "alone")
+    assert not list((tmp_path / "alone").glob("gradients.*"))

@@ -10,6 +10,7 @@ import altair as alt
 
 from optimcifar.comparison.statistics import estimate
 from optimcifar.comparison.tables import Comparison
+from optimcifar.run_files import AVERAGES
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, without their yellow, too light for lines. Beyond
 # seven configurations the same colours come again with dashed lines and other points.
@@ -57,7 +58,7 @@ class Charts:
             else None
         )
 
-    def all(self) -> dict[str, alt.LayerChart | alt.Chart]:
+    def all(self) -> dict[str, alt.LayerChart | alt.ConcatChart]:
         """Return the pictures by name; those for which there is nothing to draw are left out."""
         charts = {
             "train_loss_by_epoch": self.curve("train_loss", "epoch"),
@@ -67,7 +68,10 @@ class Charts:
             "learning_rate": self.curve("lr", "epoch"),
             "final_accuracy": self.final(),
             "differences": self.differences(),
+            "averages": self.averages(),
             "time_to_target": self.time_to_target(),
+            "gradients": self.layers("grad_norm", "norm of the gradient, mean over an epoch's steps"),
+            "updates": self.layers("update_ratio", "norm of the update over that of the weights"),
         }
         return {name: chart for name, chart in charts.items() if chart is not None}
 
@@ -164,6 +168,46 @@ class Charts:
         )
         return self._finish([self._zero, rule, point], alt.Step(_ROW))
 
+    def averages(self) -> alt.LayerChart | None:
+        """Return what averaging the weights gained in the same runs, with corrected intervals, a row per average."""
+        values = []
+        for name, average in self._comparison.averaged:
+            found = self._comparison.gain(name, average)
+            if math.isfinite(found.mean):
+                interval = {"low": _finite(found.low), "high": _finite(found.high), "verdict": found.verdict}
+                values.append({"configuration": name, "average": average, "mean": found.mean, **interval})
+        if not values:
+            return None
+        title = f"{self._measure_title()} of averages (○ swa, ◇ ema), difference from the final weights"
+        offset = alt.YOffset("average:N", sort=list(AVERAGES))
+        base = self._base(values).encode(y=self._rows(), yOffset=offset, color=self._row_colour)
+        rule = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q")
+        tooltip = _tooltip(("configuration", "average", "mean", "low", "high", "verdict"))
+        mean = base.encode(x=alt.X("mean:Q", title=title), tooltip=tooltip)
+        # Not by the channel of shapes, which has the configurations.
+        points = [
+            mean.transform_filter(alt.datum.average == name).mark_point(filled=True, size=60, shape=shape)
+            for name, shape in zip(AVERAGES, ("circle", "diamond"), strict=True)
+        ]
+        return self._finish([self._zero, rule, *points], alt.Step(_ROW / len(AVERAGES)))
+
+    def layers(self, metric: str, title: str) -> alt.ConcatChart | None:
+        """Return the mean over seeds of what was logged for every layer, a small picture each."""
+        names = [name for run in self._comparison.runs for row in run.rows for name in row if name.startswith(metric)]
+        small = []
+        for name in dict.fromkeys(names):
+            base = self._base(_curves(self._comparison, name)).encode(
+                x=alt.X("epoch:Q", axis=alt.Axis(format="d", tickMinStep=1), scale=alt.Scale(zero=False)),
+                y=alt.Y("mean:Q", title=None, scale=alt.Scale(type="log")),
+                color=self._colour,
+            )
+            line = base.mark_line(strokeWidth=2).encode(strokeDash=self._dash)
+            point = base.mark_point(filled=True, size=16).encode(shape=self._shape)
+            layer = name.removeprefix(f"{metric}_")
+            small.append(self._finish([line, point], HEIGHT / 2).properties(width=WIDTH / 2, title=layer))
+        # Not a facet, in which altair 6 does not find the selection of layered pictures.
+        return alt.concat(*small, columns=2, title=title).resolve_scale(y="shared") if small else None
+
     def time_to_target(self) -> alt.LayerChart | None:
         """Return the seconds of training until the target accuracy was reached, one dot per seed that reached it."""
         target = self._comparison.target_acc
@@ -244,7 +288,7 @@ def _finite(value: float) -> float | None:
 
 def _tooltip(fields: Sequence[str]) -> list[alt.Tooltip]:
     formats = {"epoch": "d", "epochs": "d", "seed": "d", "seeds": "d", "seconds": ".1f"}
-    texts = ("configuration", "verdict")
+    texts = ("configuration", "verdict", "average")
     return [
         alt.Tooltip(f"{field}:N") if field in texts else alt.Tooltip(f"{field}:Q", format=formats.get(field, ".4f"))
         for field in fields

@@ -83,6 +83,11 @@ def verdict_lines(comparison: Comparison) -> list[str]:
             f"corrected for {count(others, 'comparison')} (Bonferroni). Other intervals: {LEVEL:.0%}, "
             "Student's t over seeds."
         )
+    if averages := len(comparison.averaged):
+        lines.append(
+            f"Averaged weights (swa: equal weights, ema: exponential) are compared with the final weights of the same "
+            f"runs, in the same way, intervals at {_level(averages)}, corrected for {count(averages, 'comparison')}."
+        )
     lines += unequal_starts(comparison.runs)
     return lines
 
@@ -111,12 +116,15 @@ def _number(name: str, form: str) -> Callable[[Row], str]:
     return text
 
 
-def _signed_interval(row: Row) -> str:
-    if math.isnan(row["difference"]) or row["verdict"] == "baseline":
-        return ""
-    text = f"{row['difference']:+.3f}"
-    if math.isfinite(row["difference_low"]):
-        text += f" [{row['difference_low']:+.3f}, {row['difference_high']:+.3f}]"
+def _signed_interval(name: str, verdict: str | None = None) -> Callable[[Row], str]:
+    def text(row: Row) -> str:
+        if math.isnan(row[name]) or (row["verdict"] == "baseline" and name == "difference"):
+            return ""
+        words = f"{row[name]:+.3f}"
+        if math.isfinite(row[f"{name}_low"]):
+            words += f" [{row[f'{name}_low']:+.3f}, {row[f'{name}_high']:+.3f}]"
+        return f"{words} {row[verdict]}" if verdict else words
+
     return text
 
 
@@ -128,9 +136,13 @@ def columns(comparison: Comparison, rows: list[Row]) -> list[tuple[str, str, Cal
         ("diverged", "diverged", _number("diverged", "d")),
         ("not finished", "not_finished", _number("not_finished", "d")),
         ("val acc", "val_acc", _plus_minus("val_acc", 3)),
-        (f"{comparison.measure.replace('_', ' ')} less {comparison.baseline}'s", "difference", _signed_interval),
+        (
+            f"{comparison.measure.replace('_', ' ')} less {comparison.baseline}'s",
+            "difference",
+            _signed_interval("difference"),
+        ),
         ("verdict", "verdict", lambda row: str(row["verdict"])),
-        *((f"val acc, {name}", f"val_acc_{name}", _plus_minus(f"val_acc_{name}", 3)) for name in AVERAGES),
+        *(column for name in AVERAGES for column in _of_average(name)),
         ("best epoch's val acc", "best_val_acc", _number("best_val_acc", ".3f")),
         ("test acc", "test_acc", _plus_minus("test_acc", 3)),
         *((f"test acc, {name}", f"test_acc_{name}", _plus_minus(f"test_acc_{name}", 3)) for name in AVERAGES),
@@ -146,6 +158,13 @@ def columns(comparison: Comparison, rows: list[Row]) -> list[tuple[str, str, Cal
         all_columns.append((f"seconds to {target}", "seconds_to_target", _number("seconds_to_target", ".1f")))
     dull = {"diverged": "0", "not_finished": "0"}
     return [c for c in all_columns if any(c[2](row) not in ("", dull.get(c[1])) for row in rows)]
+
+
+def _of_average(name: str) -> list[tuple[str, str, Callable[[Row], str]]]:
+    return [
+        (f"val acc, {name}", f"val_acc_{name}", _plus_minus(f"val_acc_{name}", 3)),
+        (f"{name} less the weights'", f"{name}_gain", _signed_interval(f"{name}_gain", f"{name}_verdict")),
+    ]
 
 
 def _markdown(comparison: Comparison, rows: list[Row]) -> str:
@@ -181,10 +200,10 @@ document.querySelectorAll("th").forEach((head, column) => head.addEventListener(
 
 
 def _page(comparison: Comparison, rows: list[Row]) -> str:
-    charts = list(Charts(comparison, selection=True).all().values())
     with warnings.catch_warnings():
         # All of them have the one selection, which is meant.
         warnings.filterwarnings("ignore", "Automatically deduplicated selection parameter")
+        charts = list(Charts(comparison, selection=True).all().values())
         pairs = [alt.hconcat(*charts[i : i + 2], spacing=40) for i in range(0, len(charts), 2)]
         page = alt.vconcat(*pairs, spacing=30).resolve_scale(color="shared", shape="shared", strokeDash="shared")
         spec = page.to_dict()

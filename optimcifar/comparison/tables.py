@@ -11,7 +11,7 @@ from typing import Any
 
 from optimcifar.comparison.results import WEIGHTS, RunResult
 from optimcifar.comparison.statistics import Difference, Estimate, best_group, compare, estimate
-from optimcifar.run_files import ENDED
+from optimcifar.run_files import AVERAGES, ENDED
 
 Row = dict[str, Any]
 
@@ -45,12 +45,21 @@ class Comparison:
         with_validation = any(math.isfinite(run.final("val_acc")) for run in self.runs)
         return "val_acc" if with_validation else "test_acc"
 
-    def values(self, name: str) -> dict[int, float]:
-        """Return what is compared, by seed."""
-        return {run.seed: self._value(run) for run in self.ended(name)}
+    def values(self, name: str, weights: str = "last") -> dict[int, float]:
+        """Return what is compared, by seed, of the final weights or of an average of them, see ``WEIGHTS``."""
+        if self.measure == "test_acc":
+            return {run.seed: run.tests.get(weights, math.nan) for run in self.ended(name)}
+        return {run.seed: run.final(f"val_acc{WEIGHTS[weights]}") for run in self.ended(name)}
 
-    def _value(self, run: RunResult) -> float:
-        return run.final("val_acc") if self.measure == "val_acc" else run.tests.get("last", math.nan)
+    @property
+    def averaged(self) -> list[tuple[str, str]]:
+        """The configurations whose runs kept averages, each with the name of the average."""
+        pairs = ((name, average) for name in self.names for average in AVERAGES)
+        return [(n, average) for n, average in pairs if any(map(math.isfinite, self.values(n, average).values()))]
+
+    def gain(self, name: str, average: str) -> Difference:
+        """Compare an average of a configuration's weights with the weights of the same runs."""
+        return compare(self.values(name, average), self.values(name), max(len(self.averaged), 1))
 
     def difference(self, name: str) -> Difference:
         """Compare a configuration with the baseline."""
@@ -111,10 +120,15 @@ def _configuration_row(comparison: Comparison, name: str, per_run: list[Row], gr
     row |= {"difference": difference.mean, "difference_low": difference.low, "difference_high": difference.high}
     row["verdict"] = "baseline" if name == comparison.baseline else difference.verdict
     row["among_the_best"] = name in group
+    for average in AVERAGES:
+        found = comparison.gain(name, average) if (name, average) in comparison.averaged else _NO_DIFFERENCE
+        row |= {f"{average}_gain": found.mean, f"{average}_gain_low": found.low, f"{average}_gain_high": found.high}
+        row[f"{average}_verdict"] = found.verdict
     return row
 
 
 _ACCURACIES = ("val_acc", "test_acc")
+_NO_DIFFERENCE = Difference(math.nan, math.nan, math.nan, 0, "")
 
 
 def unequal_starts(runs: list[RunResult]) -> list[str]:
