@@ -103,6 +103,5 @@ def test_configuration_reads_images_from_folders(
     root = ("--data.root", image_folders, "--data.val_size", 20, "--trainer.max_epochs", 1)
     outcome = optimcifar("fit", "--config", CONFIGS / "sgd.yaml", *root)
     assert (outcome.status, outcome.err) == (0, "")
-    assert (
-        json.loads((tmp_path / "lightning_logs/version_0/summary.json").read_text())["dataset"] == "CIFAR-10, PNG copy"
-    )
+    summary = json.loads((tmp_path / "lightning_logs/version_0/summary.json").read_text())
+    assert summary["dataset"] == "CIFAR-10, PNG copy"
