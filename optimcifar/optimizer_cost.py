@@ -25,6 +25,7 @@ class OptimizerCost(Callback):
     """
 
     def __init__(self) -> None:
+        self._steps = 0
         self._step_ms: list[float] = []
         self._spent = 0.0
         self._since: float | None = None  # when the last backward pass ended, while the optimizer is at work
@@ -38,7 +39,6 @@ class OptimizerCost(Callback):
             trainer.optimizers[0].register_step_post_hook(self._stepped),
             net.register_forward_pre_hook(self._evaluates),
         ]
-        self._steps = 0
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Start the clock: forward and backward are done."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import callback_cost
 import comparison_speed
 import pytest
 import step_profile
@@ -42,6 +43,14 @@ def test_step_profile_accounts_for_the_whole_step(tmp_path: Path, capsys: pytest
     own = sum(ms[name] for name in ("loading", "normalising", "network, all of it", "optimizer"))
     assert ms["step of optimcifar fit"] == pytest.approx(own + ms["of it Lightning and logging"])
     assert capsys.readouterr().out.count(" ms\n") == len(ms)
+
+
+def test_callback_cost_measures_every_callback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    callback_cost.main(["--steps", "165", "--out", str(tmp_path)])
+    rows = json.loads((tmp_path / "callback_cost.json").read_text())["rows"]
+    assert [row["callback"] for row in rows] == list(callback_cost.CALLBACKS)
+    assert all(row["ratio"] > 0 for row in rows)
+    assert capsys.readouterr().out.count(" pairs\n") == len(rows)
 
 
 @pytest.mark.slow
