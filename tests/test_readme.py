@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from conftest import CONFIGS, Outcome
+from test_optimizers import OPTIMIZERS
+from test_schedules import SCHEDULES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -29,6 +31,14 @@ def test_table_has_every_configuration() -> None:
     assert sorted(linked) == sorted(path.stem for path in CONFIGS.glob("*.yaml"))
     assert "JPEG copy" in README
     assert "3 seeds" in README
+
+
+def test_tables_of_optimizers_and_schedules_have_a_test_for_every_row() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", README, re.MULTILINE))
+    works = {name for name, verdict in rows.items() if verdict == "works"}
+    # Those that test_optimizer and test_schedule are run for.
+    assert works == (OPTIMIZERS.keys() | SCHEDULES.keys()) - {"SparseAdam"}
+    assert rows["SparseAdam"] == "refused"
 
 
 def test_links_lead_somewhere() -> None:
