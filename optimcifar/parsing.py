@@ -69,10 +69,28 @@ def start_from_own_defaults(args: list[str]) -> list[str]:
     return result
 
 
+class _OneOfEachKey(yaml.SafeLoader):
+    """Refuses mappings in which a key stands twice, of which YAML takes the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise UsageError(f"{key.value!r} in line {key.start_mark.line + 1} is there already")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def _classes_in(config: str) -> list[str]:
-    """Return the options for which a configuration file names a class."""
+    """Return the options for which a configuration file names a class.
+
+    Raises:
+        UsageError: a key stands in it twice.
+    """
     try:
-        tree = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+        tree = yaml.load(Path(config).read_text(encoding="utf-8"), _OneOfEachKey)  # noqa: S506  a safe one
+    except UsageError as error:
+        raise UsageError(f"{config}: {error}") from error
     except (OSError, ValueError, yaml.YAMLError):
         return []  # parsing says what is wrong with it
     named = []

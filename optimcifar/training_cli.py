@@ -199,7 +199,7 @@ class TrainingCLI(LightningCLI):
         except SystemExit:
             # Lightning's way out of Ctrl-C, after it has finished the run's files.
             if self.trainer.interrupted:
-                raise KeyboardInterrupt(f"; the run so far is in {run_folder(self.trainer)}") from None
+                raise KeyboardInterrupt(f"; optimcifar resume {run_folder(self.trainer)} goes on") from None
             raise
         finally:
             if isinstance(self.trainer.logger, RunLogger):
@@ -286,6 +286,8 @@ def resume(folder: Path) -> TrainingCLI:
         raise UsageError(f"{folder} holds no run to go on with: there is no {config.name} in it")
     if (status := read_status(folder)) in ENDED:
         raise UsageError(f"the run in {folder} is {status}: there is nothing to go on with")
+    for part in folder.rglob(".*.*[0-9]"):
+        part.unlink()  # of a file that was being written when the run was killed
     from_checkpoint = ["--ckpt_path", str(checkpoint)] if checkpoint.exists() else []
     return run(["fit", "--config", str(config), *from_checkpoint], resumed=folder)
 

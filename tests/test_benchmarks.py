@@ -5,6 +5,7 @@ from pathlib import Path
 
 import callback_cost
 import comparison_speed
+import crowded_machine
 import pytest
 import step_profile
 import training_cost
@@ -60,3 +61,11 @@ def test_comparison_speed_measures_both_ways(tmp_path: Path, capsys: pytest.Capt
     assert row["ratio"] == pytest.approx(row["fit_s"] / row["compare_s"], rel=1e-2)
     assert 0 < row["fit_without_start_s"] < row["fit_s"]
     assert "times as fast" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_crowded_machine_measures_every_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    crowded_machine.main(["--images", "200", "--rounds", "1", "--out", str(tmp_path)])
+    rows = json.loads((tmp_path / "crowded_machine.json").read_text())["rows"]
+    assert len({(row["threads"], row["busy"], row["passive"]) for row in rows}) == 8
+    assert capsys.readouterr().out.count("images/s") == 8

@@ -194,7 +194,7 @@ def test_a_run_that_is_interrupted_says_so_and_where_it_lies(
 ) -> None:
     outcome = optimcifar("fit", *small, raising_in_second_epoch(tmp_path, "raise KeyboardInterrupt"))
     assert outcome.status == 130
-    assert outcome.err == "optimcifar: interrupted; the run so far is in lightning_logs/version_0\n"
+    assert outcome.err == "optimcifar: interrupted; optimcifar resume lightning_logs/version_0 goes on\n"
     run = tmp_path / "lightning_logs" / "version_0"
     assert json.loads((run / "summary.json").read_text())["status"] == "interrupted"
     assert (run / "checkpoints" / "last.ckpt").exists()
