@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,12 @@ def _classes_in(config: str) -> list[str]:
     return named
 
 
+_DAMAGED = (
+    *(OSError, RuntimeError, EOFError, ValueError, AttributeError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile, NotImplementedError, zlib.error),
+)
+
+
 def read_hyperparameters(path: Path) -> dict[str, Any]:
     """Return what a checkpoint knows of its model and data, as defaults of the options.
 
@@ -113,9 +121,12 @@ def read_hyperparameters(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}")
     try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:  # PyTorch takes what it reads for what was written
+                raise RuntimeError("a checksum does not hold")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         model, data = checkpoint.get("hyper_parameters", {}), checkpoint.get("datamodule_hyper_parameters", {})
-    except (OSError, RuntimeError, EOFError, ValueError, AttributeError, pickle.UnpicklingError) as error:
+    except _DAMAGED as error:
         raise RuntimeError(f"{path} is damaged, or not a checkpoint of Lightning") from error
     # What was made in Python keeps only plain values: the options decide as if there were none.
     defaults = {f"model.{name}": model[name] for name in MODEL_ARGUMENTS if "_instantiator" in model}

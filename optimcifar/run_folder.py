@@ -50,6 +50,8 @@ class RunLogger(CSVLogger):
     def reopen(cls, folder: Path, rows: bool) -> RunLogger:
         """Return the logger of a run that goes on in its folder, with the rows that are there or from the first on."""
         logger = cls(folder.parent.parent, folder.parent.name, folder.name)
+        for part in folder.rglob(".*.*[0-9]") if _is_first_process() else ():
+            part.unlink()  # of a file that was being written when the run was killed
         logger._reopened = True
         path = folder / "metrics.csv"
         if rows and path.exists():

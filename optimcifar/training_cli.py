@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -52,6 +53,7 @@ _NOISE = (
     "A `OneCycleLR` scheduler is using 'interval': 'epoch'",
     "LightningCLI's args parameter is intended",
     ".*does not have many workers",
+    "It is recommended to use `self.log",  # across processes: the rate is equal, seconds are those of the first
     ".*smaller than the logging interval",
     ".*no `val_dataloader`",
     ".*across ranks is zero",
@@ -201,6 +203,11 @@ class TrainingCLI(LightningCLI):
             if self.trainer.interrupted:
                 raise KeyboardInterrupt(f"; optimcifar resume {run_folder(self.trainer)} goes on") from None
             raise
+        except RuntimeError as error:
+            if self.trainer.world_size > 1 and re.search("gloo|nccl|peer", str(error), re.IGNORECASE):
+                goes_on = f": optimcifar resume {folder} goes on" if (folder := run_folder(self.trainer)) else ""
+                raise RuntimeError(f"another process of this run was lost{goes_on}") from error
+            raise
         finally:
             if isinstance(self.trainer.logger, RunLogger):
                 self.trainer.logger.discard_if_empty()
@@ -286,8 +293,6 @@ def resume(folder: Path) -> TrainingCLI:
         raise UsageError(f"{folder} holds no run to go on with: there is no {config.name} in it")
     if (status := read_status(folder)) in ENDED:
         raise UsageError(f"the run in {folder} is {status}: there is nothing to go on with")
-    for part in folder.rglob(".*.*[0-9]"):
-        part.unlink()  # of a file that was being written when the run was killed
     from_checkpoint = ["--ckpt_path", str(checkpoint)] if checkpoint.exists() else []
     return run(["fit", "--config", str(config), *from_checkpoint], resumed=folder)
 

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 from optimcifar import Shapes10DataModule
 
@@ -86,3 +87,57 @@ def test_two_processes_show_every_image_once_per_epoch(run: Path) -> None:
     assert len(data.val_positions) == 201
     # as exact as on one process: the mean is over the images, not over the processes' means
     assert summary["val_acc"] * 201 == pytest.approx(round(summary["val_acc"] * 201), abs=1e-3)
+
+
+OPTIONS = (
+    *("fit", "--data", "Shapes10DataModule", "--data.train_images", "700", "--data.val_size", "100"),
+    *(
+        "--trainer.max_epochs",
+        "12",
+        "--trainer.accelerator",
+        "cpu",
+        "--trainer.devices",
+        "2",
+        "--trainer.strategy",
+        "ddp",
+    ),
+)
+# The second process kills itself in its sixth epoch, the first time that it gets there.
+LOST = """
+import os, signal
+from pathlib import Path
+from lightning.pytorch import Callback
+
+class Lost(Callback):
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 5 and trainer.global_rank == 1 and not Path("lost.txt").exists():
+            Path("lost.txt").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def optimcifar(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-m", "optimcifar", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.slow
+def test_run_that_loses_a_process_says_so_and_goes_on(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole.mkdir()
+    assert optimcifar(whole, *OPTIONS).returncode == 0
+    cut.mkdir()
+    (cut / "losing.py").write_text(LOST)
+    lost = optimcifar(cut, *OPTIONS, "--trainer.callbacks+=losing.Lost")
+    assert lost.returncode == 1
+    message = "optimcifar: another process of this run was lost: optimcifar resume lightning_logs/version_0 goes on"
+    assert [line for line in lost.stderr.splitlines() if line.startswith("optimcifar")] == [message]
+    assert optimcifar(cut, "resume", "lightning_logs/version_0").returncode == 0
+    first, second = (
+        torch.load(folder / "lightning_logs/version_0/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for folder in (whole, cut)
+    )
+    assert all(torch.equal(first[key], second[key]) for key in first)
