@@ -20,7 +20,8 @@ Command = Callable[..., Outcome]
 
 @pytest.fixture
 def checkpoint(optimcifar: Command, small: list[str], tmp_path: Path) -> Path:
-    assert optimcifar("fit", *small, "--trainer.max_epochs", 1).status == 0
+    outcome = optimcifar("fit", *small, "--trainer.max_epochs", 1)
+    assert outcome.status == 0, outcome
     return tmp_path / "lightning_logs/version_0/checkpoints/last.ckpt"
 
 
