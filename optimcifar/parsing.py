@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import zipfile
 import zlib
@@ -29,7 +30,8 @@ class Parser(LightningArgumentParser):
     def add_class_arguments(self, theclass: type, *args: Any, **kwargs: Any) -> list[str]:
         """Add a class's arguments, those of a schedule with a horizon that may be left out."""
         added: list[str] = super().add_class_arguments(theclass, *args, **kwargs)
-        for action in self._actions if issubclass(theclass, LRScheduler) else ():
+        schedule = inspect.isclass(theclass) and issubclass(theclass, LRScheduler)
+        for action in self._actions if schedule else ():
             if action.dest in HORIZONS:
                 # None stands for the length of the run; PyTorch requires them or has a default of five.
                 action.required, action.default = False, None
