@@ -114,4 +114,9 @@ def _unpack(archive: Path, root: Path) -> None:
     with tempfile.TemporaryDirectory(dir=root, prefix=".unpack-") as folder:
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
-        (Path(folder) / BATCHES).replace(root / BATCHES)
+        try:
+            (Path(folder) / BATCHES).replace(root / BATCHES)
+        except OSError:
+            if not (root / BATCHES).is_dir():
+                raise
+            # Another process was faster: a folder with files in it is not replaced.

@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import pickle
 import tarfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +87,27 @@ def test_downloads_from_the_first_mirror_that_has_it_whole(
     root = tmp_path / "new" / "root"
     check_batches(read(root), archive)
     assert md5(root / archive.name) == md5(archive)
+
+
+def test_two_first_downloads_at_once_do_not_disturb_each_other(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cifar10_archive, "MIRRORS", [archive.as_uri()])
+    both = threading.Barrier(2)
+    intact = cifar10_archive._is_intact
+
+    def wait_for_the_other(path: Path) -> bool:
+        held = intact(path)
+        both.wait(30)  # neither has unpacked before both have downloaded
+        return held
+
+    monkeypatch.setattr(cifar10_archive, "_is_intact", wait_for_the_other)
+    root = tmp_path / "root"
+    with ThreadPoolExecutor(2) as threads:
+        for future in [threads.submit(cifar10_archive.ensure_batches, root) for _ in range(2)]:
+            future.result()
+    check_batches(read(root), archive)
+    assert sorted(path.name for path in root.iterdir()) == ["cifar-10-batches-py", archive.name]
 
 
 def test_damaged_archive_is_replaced_and_never_unpacked(
