@@ -35,6 +35,13 @@ def usage_message(message: str) -> str:
     if match := re.search(r"Option '([^']+)' is not accepted", message):
         owner = re.search(r"class_path='([^']+)'", message)
         return f"{option}.{match[1]}: {owner[1] if owner else option[2:]} has no argument {match[1]!r}"
+    if match := re.search(r"No module named '([^']+)'", message):
+        return f"{option}: there is no module {match[1]!r}: install it, or run the command in the folder where it lies"
+    if re.search(r"(SequentialLR|ChainedScheduler)\b|required: schedulers", message):
+        return (
+            f"{option}: PyTorch's class takes schedules that are made already; "
+            "name optimcifar.SequentialSchedule or optimcifar.ChainedSchedule instead"
+        )
     if match := re.search(r"arguments are required: ([\w.]+)", message):
         return f"{option}.{match[1]} is missing: it has no default"
     if expected := _expected_types(message):

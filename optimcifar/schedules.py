@@ -111,8 +111,11 @@ def with_horizon(make: LRSchedulerCallable, length: int | None) -> LRSchedulerCa
     """Return ``make`` with the horizon that it leaves out, where it has one, set to ``length``.
 
     Raises:
-        ValueError: it leaves out its horizon, and the length is None.
+        ValueError: it leaves out its horizon, and the length is None; or it is PyTorch's ``ChainedScheduler``, which
+            takes schedules and not an optimizer.
     """
+    if _class_of(make) is torch_schedules.ChainedScheduler:
+        raise ValueError("ChainedScheduler takes schedules that are made already: use optimcifar.ChainedSchedule")
     name = missing_horizon(make)
     if name is None:
         return make

@@ -202,6 +202,13 @@ BAD_INPUT = [
     ),
     ("fit --model.optimizer.lr -1", 2, "Invalid learning rate: -1.0"),
     ("fit --model.lr_scheduler StepLR", 2, "--model.lr_scheduler.step_size is missing"),
+    ("fit --model.lr_scheduler SequentialLR", 2, "name optimcifar.SequentialSchedule or optimcifar.ChainedSchedule"),
+    ("fit --model.lr_scheduler ChainedScheduler", 2, "made already: use optimcifar.ChainedSchedule"),
+    (
+        "fit --model.optimizer not_there.Adam",
+        2,
+        "--model.optimizer: there is no module 'not_there': install it, or run",
+    ),
     ("fit --model.lr_interval week", 2, "--model.lr_interval: expected one of 'epoch', 'step', got 'week'"),
     ("fit --data CIFAR11", 2, "--data: there is no class 'CIFAR11'"),
     ("fit --data Shapes10DataModule --data.batch_size 0", 2, "batch_size must be at least 1, got 0"),
