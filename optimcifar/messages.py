@@ -25,6 +25,19 @@ class BriefParser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
+# What follows the option's name, by what jsonargparse says.
+_REASONS = {
+    r"No module named '([^']+)'": (
+        ": there is no module {!r}: install it, or run the command in the folder where it lies"
+    ),
+    r"(?:SequentialLR|ChainedScheduler)\b|required: schedulers": (
+        ": PyTorch's class takes schedules that are made already; "
+        "name optimcifar.SequentialSchedule or optimcifar.ChainedSchedule instead"
+    ),
+    r"arguments are required: ([\w.]+)": ".{} is missing: it has no default",
+}
+
+
 def usage_message(message: str) -> str:
     """Say what is wrong with an option, from jsonargparse's account of all that it tried.
 
@@ -35,15 +48,9 @@ def usage_message(message: str) -> str:
     if match := re.search(r"Option '([^']+)' is not accepted", message):
         owner = re.search(r"class_path='([^']+)'", message)
         return f"{option}.{match[1]}: {owner[1] if owner else option[2:]} has no argument {match[1]!r}"
-    if match := re.search(r"No module named '([^']+)'", message):
-        return f"{option}: there is no module {match[1]!r}: install it, or run the command in the folder where it lies"
-    if re.search(r"(SequentialLR|ChainedScheduler)\b|required: schedulers", message):
-        return (
-            f"{option}: PyTorch's class takes schedules that are made already; "
-            "name optimcifar.SequentialSchedule or optimcifar.ChainedSchedule instead"
-        )
-    if match := re.search(r"arguments are required: ([\w.]+)", message):
-        return f"{option}.{match[1]} is missing: it has no default"
+    for pattern, reason in _REASONS.items():
+        if match := re.search(pattern, message):
+            return option + reason.format(*match.groups())
     if expected := _expected_types(message):
         got = re.search(r"Given value: (.+?)(?:\. Got value.*)?$|Got value: (.+)$", message, re.MULTILINE)
         return f"{option}: expected {' or '.join(expected)}" + (f", got {(got[1] or got[2])!r}" if got else "")
