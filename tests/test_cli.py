@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -322,3 +323,14 @@ def test_package_has_what_it_lists() -> None:
     assert all(hasattr(package, name) for name in dir(package))
     with pytest.raises(AttributeError, match="no attribute 'ResNet'"):
         package.ResNet  # noqa: B018  asking is the test
+
+
+def test_threads_wait_without_computing_unless_the_user_says_otherwise(
+    optimcifar: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    optimcifar("--version")
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    optimcifar("--version")
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
