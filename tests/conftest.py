@@ -31,11 +31,17 @@ def clean_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     environment = dict(os.environ)
     with torch.random.fork_rng():
         yield
+    for name in [name for name, module in sys.modules.items() if _lies_in(module, tmp_path)]:
+        del sys.modules[name]  # what the test wrote, which another test may write anew
     torch.set_num_threads(threads)
     sys.path[:] = path
     for name in set(os.environ) - set(environment):
         del os.environ[name]
     os.environ.update(environment)
+
+
+def _lies_in(module: object, folder: Path) -> bool:
+    return str(getattr(module, "__file__", None)).startswith(str(folder))
 
 
 class Outcome(NamedTuple):

@@ -24,8 +24,8 @@ from optimcifar.schedules import LRInterval, remarks, run_length
 
 # What is written in the configuration, and the rates of four epochs that start from 1.
 SCHEDULES: dict[str, tuple[dict[str, Any], list[float]]] = {
-    "LambdaLR": ({"lr_lambda": "rates.halved"}, [1, 0.5, 0.25, 0.125]),
-    "MultiplicativeLR": ({"lr_lambda": "rates.less"}, [1, 0.9, 0.81, 0.729]),
+    "LambdaLR": ({"lr_lambda": "falling.halved"}, [1, 0.5, 0.25, 0.125]),
+    "MultiplicativeLR": ({"lr_lambda": "falling.less"}, [1, 0.9, 0.81, 0.729]),
     "StepLR": ({"step_size": 2, "gamma": 0.1}, [1, 1, 0.1, 0.1]),
     "MultiStepLR": ({"milestones": [1, 3], "gamma": 0.1}, [1, 0.1, 0.1, 0.01]),
     "ConstantLR": ({"factor": 0.5, "total_iters": 3}, [0.5, 0.5, 0.5, 1]),
@@ -102,7 +102,7 @@ def test_schedule(name: str, optimcifar: Callable[..., Outcome], tiny: list[str]
     optimizer = {"class_path": "torch.optim.SGD", "init_args": {"lr": 1.0}}
     model = {"optimizer": optimizer, "lr_scheduler": {"class_path": path, "init_args": arguments}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"model": model}))
-    (tmp_path / "rates.py").write_text(
+    (tmp_path / "falling.py").write_text(
         "def halved(epoch: int) -> float:\n    return 0.5**epoch\n\n\ndef less(epoch: int) -> float:\n    return 0.9\n"
     )
     outcome = optimcifar("fit", "--config", "config.yaml", *tiny)
