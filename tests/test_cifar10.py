@@ -181,6 +181,16 @@ def test_cache_that_is_damaged_or_out_of_date_is_made_again(image_folders: Path,
     assert torch.equal(read(image_folders).read_train().pixels, expected)
 
 
+def test_cache_of_another_version_is_made_again(image_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr("optimcifar.image_folders._CACHE_FORMAT", 0)
+        expected = read(image_folders).read_train().pixels
+    cache = image_folders / "train.npz"
+    before = cache.read_bytes()
+    assert torch.equal(read(image_folders).read_train().pixels, expected)
+    assert cache.read_bytes() != before
+
+
 def test_folder_that_cannot_be_written_to_is_read_all_the_same(
     image_folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
