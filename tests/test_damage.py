@@ -175,7 +175,8 @@ def test_memory_and_open_files_stay_flat_over_300_epochs(processes: ForkServerCo
     data = ("--data", "Shapes10DataModule", "--data.train_images", "740", "--data.val_size", "100")
     averages = ("--trainer.callbacks+=watch.Watch", "--trainer.callbacks+=WeightAverages")
     assert at_once(processes, tmp_path, [["fit", *data, "--trainer.max_epochs", "300", *averages]]) == [0]
-    memory, opened = zip(*(map(int, line.split()) for line in (tmp_path / "watched.txt").open()), strict=True)
+    watched = (tmp_path / "watched.txt").read_text().splitlines()
+    memory, opened = zip(*(map(int, line.split()) for line in watched), strict=True)
     assert len(memory) == 300
     assert max(memory[250:]) - max(memory[20:70]) < 10_000_000
     assert max(opened[250:]) <= max(opened[20:70])
