@@ -47,7 +47,8 @@ def main(args: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if args is None else args)
     # Read when torch is imported. OpenMP's threads otherwise wait for each other by trying again and again, and two of
     # them on cores that others use as well are 20 times slower than one (tests/benchmarks/README.md).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if arguments[:1] in ([], ["-h"], ["--help"]):
         print(_HELP)
         return 0

@@ -67,5 +67,5 @@ def test_comparison_speed_measures_both_ways(tmp_path: Path, capsys: pytest.Capt
 def test_crowded_machine_measures_every_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     crowded_machine.main(["--images", "200", "--rounds", "1", "--out", str(tmp_path)])
     rows = json.loads((tmp_path / "crowded_machine.json").read_text())["rows"]
-    assert len({(row["threads"], row["busy"], row["passive"]) for row in rows}) == 8
+    assert len({(row["threads"], row["busy"], row["short"]) for row in rows}) == 8
     assert capsys.readouterr().out.count("images/s") == 8

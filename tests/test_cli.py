@@ -325,12 +325,15 @@ def test_package_has_what_it_lists() -> None:
         package.ResNet  # noqa: B018  asking is the test
 
 
-def test_threads_wait_without_computing_unless_the_user_says_otherwise(
-    optimcifar: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+def test_threads_do_not_try_for_long_unless_the_user_says_so(optimcifar: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(variable, raising=False)
     optimcifar("--version")
-    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert os.environ["GOMP_SPINCOUNT"] == "1000"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5")
+    optimcifar("--version")
+    assert os.environ["GOMP_SPINCOUNT"] == "5"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     optimcifar("--version")
-    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert "GOMP_SPINCOUNT" not in os.environ

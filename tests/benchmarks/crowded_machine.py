@@ -32,9 +32,9 @@ _BUSY = [sys.executable, "-c", "while True: pass"]
 _DEFAULT = {"GOMP_SPINCOUNT": "300000"}
 
 
-def images_per_second(threads: int, passive: bool, busy: bool, images: int) -> float:
+def images_per_second(threads: int, short: bool, busy: bool, images: int) -> float:
     """Train an epoch in a process of its own."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)} | ({} if passive else _DEFAULT)
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)} | ({} if short else _DEFAULT)
     data = ("--data", "Shapes10DataModule", "--data.train_images", str(images), "--data.val_size", "100")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         if busy:
@@ -65,14 +65,14 @@ def main(args: list[str] | None = None) -> None:
     cases = list(product((1, 2), (False, True), (False, True)))
     measured: dict[Any, list[float]] = {case: [] for case in cases}
     for _ in range(options.rounds):
-        for threads, busy, passive in cases:
-            measured[threads, busy, passive].append(images_per_second(threads, passive, busy, options.images))
+        for threads, busy, short in cases:
+            measured[threads, busy, short].append(images_per_second(threads, short, busy, options.images))
     rows = []
-    for (threads, busy, passive), found in measured.items():
-        waiting = "passive" if passive else "OpenMP's own"
+    for (threads, busy, short), found in measured.items():
+        waiting = "short" if short else "OpenMP's own"
         what = f"{count(threads, 'thread')}, {'busy' if busy else 'free'} cores, {waiting} waiting"
         print(f"{what:40} {statistics.median(found):7,.0f} ({min(found):,.0f} to {max(found):,.0f}) images/s")
-        rows.append({"threads": threads, "busy": busy, "passive": passive, "images_per_second": found})
+        rows.append({"threads": threads, "busy": busy, "short": short, "images_per_second": found})
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "crowded_machine.json").write_text(json.dumps({**circumstances(), "rows": rows}, indent=2) + "\n")
 
