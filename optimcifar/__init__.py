@@ -6,37 +6,37 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from optimcifar.averaging import EpochEndWeightAveraging as EpochEndWeightAveraging
-    from optimcifar.averaging import WeightAverages as WeightAverages
-    from optimcifar.cifar10 import CIFAR10DataModule as CIFAR10DataModule
-    from optimcifar.classifier import ImageClassifier as ImageClassifier
-    from optimcifar.datamodule import ImageDataModule as ImageDataModule
-    from optimcifar.gradients_and_updates import GradientsAndUpdates as GradientsAndUpdates
-    from optimcifar.muon import MuonWithAux as MuonWithAux
-    from optimcifar.network import ConvNet as ConvNet
-    from optimcifar.param_groups import ParamRule as ParamRule
-    from optimcifar.run_folder import RunLogger as RunLogger
-    from optimcifar.run_summary import RunSummary as RunSummary
-    from optimcifar.schedules import ChainedSchedule as ChainedSchedule
-    from optimcifar.schedules import SequentialSchedule as SequentialSchedule
-    from optimcifar.shapes10 import Shapes10DataModule as Shapes10DataModule
+    from optimcifar.callbacks.averaging import EpochEndWeightAveraging as EpochEndWeightAveraging
+    from optimcifar.callbacks.averaging import WeightAverages as WeightAverages
+    from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates as GradientsAndUpdates
+    from optimcifar.callbacks.run_summary import RunSummary as RunSummary
+    from optimcifar.data.cifar10 import CIFAR10DataModule as CIFAR10DataModule
+    from optimcifar.data.datamodule import ImageDataModule as ImageDataModule
+    from optimcifar.data.shapes10 import Shapes10DataModule as Shapes10DataModule
+    from optimcifar.networks.convnet import ConvNet as ConvNet
+    from optimcifar.optim.muon import MuonWithAux as MuonWithAux
+    from optimcifar.optim.param_groups import ParamRule as ParamRule
+    from optimcifar.optim.schedules import ChainedSchedule as ChainedSchedule
+    from optimcifar.optim.schedules import SequentialSchedule as SequentialSchedule
+    from optimcifar.runs.logger import RunLogger as RunLogger
+    from optimcifar.training.classifier import ImageClassifier as ImageClassifier
 
 # Read on first use (PEP 562): importing torch takes seconds, which `optimcifar --version` has no need of.
 _MODULES = {
-    "CIFAR10DataModule": "cifar10",
-    "ChainedSchedule": "schedules",
-    "ConvNet": "network",
-    "EpochEndWeightAveraging": "averaging",
-    "GradientsAndUpdates": "gradients_and_updates",
-    "ImageClassifier": "classifier",
-    "ImageDataModule": "datamodule",
-    "MuonWithAux": "muon",
-    "ParamRule": "param_groups",
-    "RunLogger": "run_folder",
-    "RunSummary": "run_summary",
-    "SequentialSchedule": "schedules",
-    "Shapes10DataModule": "shapes10",
-    "WeightAverages": "averaging",
+    "CIFAR10DataModule": "data.cifar10",
+    "ChainedSchedule": "optim.schedules",
+    "ConvNet": "networks.convnet",
+    "EpochEndWeightAveraging": "callbacks.averaging",
+    "GradientsAndUpdates": "callbacks.gradients_and_updates",
+    "ImageClassifier": "training.classifier",
+    "ImageDataModule": "data.datamodule",
+    "MuonWithAux": "optim.muon",
+    "ParamRule": "optim.param_groups",
+    "RunLogger": "runs.logger",
+    "RunSummary": "callbacks.run_summary",
+    "SequentialSchedule": "optim.schedules",
+    "Shapes10DataModule": "data.shapes10",
+    "WeightAverages": "callbacks.averaging",
 }
 __all__ = ["__version__", *_MODULES]  # noqa: PLE0604  the names are strings
 

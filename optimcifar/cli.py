@@ -59,7 +59,7 @@ def main(args: Sequence[str] | None = None) -> int:
         if arguments[0] in ("compare", "report", "schedule"):
             return _without_training(arguments[0])(arguments[1:])
         # Imported here because importing torch takes seconds.
-        from optimcifar.training_cli import resume, run
+        from optimcifar.training.lightning_cli import resume, run
 
         done = resume(_folder(arguments[1:])) if arguments[0] == "resume" else run(arguments)
     except KeyboardInterrupt as error:
@@ -78,7 +78,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _without_training(command: str) -> Callable[[list[str]], int]:
     if command == "schedule":
         return _schedule
-    from optimcifar.comparison.cli import compare, report
+    from optimcifar.comparison.commands import compare, report
 
     return compare if command == "compare" else report
 
@@ -95,7 +95,7 @@ def _schedule(arguments: list[str]) -> int:
     parser.add_argument("--csv", type=Path, help="the rates as a table as well, a row per epoch or step")
     options, of_fit = parser.parse_known_args(arguments)
 
-    from optimcifar.schedule_plan import plan
+    from optimcifar.training.schedule_plan import plan
 
     planned = plan(of_fit)
     print(planned.describe())

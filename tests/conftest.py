@@ -6,17 +6,15 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from helpers import Outcome
 from PIL import Image
 
-from optimcifar.cifar10 import CIFAR10DataModule
 from optimcifar.cli import main
-
-CONFIGS = Path(__file__).parent.parent / "configs"
+from optimcifar.data.cifar10 import CIFAR10DataModule
 
 
 @pytest.fixture(autouse=True)
@@ -42,14 +40,6 @@ def clean_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 def _lies_in(module: object, folder: Path) -> bool:
     return str(getattr(module, "__file__", None)).startswith(str(folder))
-
-
-class Outcome(NamedTuple):
-    """What a command came to."""
-
-    status: int
-    out: str
-    err: str
 
 
 @pytest.fixture

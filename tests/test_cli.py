@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CONFIGS, Outcome
+from helpers import CONFIGS, Outcome
 
 import optimcifar as package
 from optimcifar import CIFAR10DataModule, ImageClassifier, Shapes10DataModule
@@ -234,7 +234,7 @@ BAD_INPUT = [
 def test_bad_input_gets_a_line_or_two_and_writes_nothing(
     optimcifar: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, status: int, message: str
 ) -> None:
-    monkeypatch.setattr("optimcifar.cifar10_archive.MIRRORS", ((tmp_path / "no-mirror").as_uri(),))
+    monkeypatch.setattr("optimcifar.data.cifar10_archive.MIRRORS", ((tmp_path / "no-mirror").as_uri(),))
     (tmp_path / "tab.yaml").write_text("model:\n\toptimizer: Adam\n")
     (tmp_path / "key.yaml").write_text("model:\n  foo: 3\n")
     (tmp_path / "damaged.ckpt").write_bytes(b"PK\x03\x04 and then nothing")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import tomllib
@@ -7,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import CONFIGS, Outcome
-from test_optimizers import OPTIMIZERS
-from test_schedules import SCHEDULES
+import torch
+from helpers import CONFIGS, ROOT, Outcome
+from torch.optim import Optimizer, lr_scheduler
+from torch.optim.lr_scheduler import LRScheduler
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 COMMANDS = re.findall(r"^optimcifar (fit .+)$", README, re.MULTILINE)
@@ -33,11 +34,18 @@ def test_table_has_every_configuration() -> None:
     assert "3 seeds" in README
 
 
+def public_classes(module: object, base: type) -> set[str]:
+    found = inspect.getmembers(module, inspect.isclass)
+    return {name for name, kind in found if issubclass(kind, base) and name[0] != "_" and kind is not base}
+
+
 def test_tables_of_optimizers_and_schedules_have_a_test_for_every_row() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", README, re.MULTILINE))
     works = {name for name, verdict in rows.items() if verdict == "works"}
     # Those that test_optimizer and test_schedule are run for.
-    assert works == (OPTIMIZERS.keys() | SCHEDULES.keys()) - {"SparseAdam"}
+    assert works == (public_classes(torch.optim, Optimizer) | public_classes(lr_scheduler, LRScheduler)) - {
+        "SparseAdam"
+    }
     assert rows["SparseAdam"] == "refused"
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import altair as alt
 
-from optimcifar.comparison.statistics import estimate
+from optimcifar.comparison.significance import estimate
 from optimcifar.comparison.tables import Comparison
-from optimcifar.run_files import AVERAGES
+from optimcifar.runs.run_files import AVERAGES
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, without their yellow, too light for lines. Beyond
 # seven configurations the same colours come again with dashed lines and other points.

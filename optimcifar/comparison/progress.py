@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from optimcifar.comparison.plan import Run
-from optimcifar.comparison.results import read_run
+from optimcifar.runs.results import read_run
 
 
 class RunTable:

@@ -14,10 +14,10 @@ import altair as alt
 import vl_convert
 
 from optimcifar.comparison.charts import Charts
-from optimcifar.comparison.statistics import FEWEST_SEEDS, LEVEL
+from optimcifar.comparison.significance import FEWEST_SEEDS, LEVEL
 from optimcifar.comparison.tables import Comparison, Row, configuration_rows, run_rows, to_csv, unequal_starts
 from optimcifar.messages import count
-from optimcifar.run_files import AVERAGES, write_whole
+from optimcifar.runs.run_files import AVERAGES, write_whole
 
 _NAMES = {"val_acc": "validation accuracy", "test_acc": "test accuracy"}
 

@@ -9,9 +9,9 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from optimcifar.comparison.results import WEIGHTS, RunResult
-from optimcifar.comparison.statistics import Difference, Estimate, best_group, compare, estimate
-from optimcifar.run_files import AVERAGES, ENDED
+from optimcifar.comparison.significance import Difference, Estimate, best_group, compare, estimate
+from optimcifar.runs.results import WEIGHTS, RunResult
+from optimcifar.runs.run_files import AVERAGES, ENDED
 
 Row = dict[str, Any]
 

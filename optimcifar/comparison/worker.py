@@ -10,8 +10,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from optimcifar.comparison.results import WEIGHTS
-from optimcifar.run_files import ENDED, read_status, write_whole
+from optimcifar.runs.results import WEIGHTS
+from optimcifar.runs.run_files import ENDED, read_status, write_whole
 
 _DIVERGED = 3  # the exit status of a run that diverged, which is a result as others are
 
@@ -23,7 +23,7 @@ def dask_setup(_: Any) -> None:
 
 def check(options: tuple[str, ...]) -> str:
     """Return all that the options of a run come to, as YAML, or raise what is wrong with them."""
-    from optimcifar.training_cli import check as check_options
+    from optimcifar.training.lightning_cli import check as check_options
 
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         return check_options(["fit", *options])

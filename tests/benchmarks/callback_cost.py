@@ -25,9 +25,9 @@ from circumstances import circumstances, quiet
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from optimcifar import GradientsAndUpdates, WeightAverages
-from optimcifar.divergence import StopAtDivergence
-from optimcifar.optimizer_cost import OptimizerCost
-from optimcifar.training_cli import TrainingCLI, run
+from optimcifar.callbacks.divergence import StopAtDivergence
+from optimcifar.callbacks.optimizer_cost import OptimizerCost
+from optimcifar.training.lightning_cli import TrainingCLI, run
 
 _TURN = 20  # steps
 

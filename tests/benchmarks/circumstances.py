@@ -9,7 +9,7 @@ import sys
 import warnings
 from typing import Any
 
-from optimcifar.run_summary import versions
+from optimcifar.callbacks.run_summary import versions
 
 
 def circumstances() -> dict[str, Any]:

@@ -156,7 +156,7 @@ def fit_epoch_seconds(images: int, *options: str) -> float:
             *("fit", "--data", "Shapes10DataModule", "--data.train_images", str(images + validation)),
             *("--data.val_size", str(validation), "--trainer.max_epochs", "2"),
             *("--trainer.default_root_dir", folder, "--trainer.accelerator", "cpu"),
-            "--trainer.callbacks+=optimcifar.progress.EpochBar",
+            "--trainer.callbacks+=optimcifar.callbacks.console_output.EpochBar",
             *options,
         ]
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()) as errors:

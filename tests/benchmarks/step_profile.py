@@ -22,8 +22,8 @@ from contestants import BATCH, LR, MOMENTUM, Task, fit_epoch_seconds
 from torch import Tensor
 
 from optimcifar import ConvNet, Shapes10DataModule
-from optimcifar.images import Images, SubsetInMemory
-from optimcifar.network import convolve_and_pool
+from optimcifar.data.images import Images, SubsetInMemory
+from optimcifar.networks.convnet import convolve_and_pool
 
 _REPEATS = 10  # in a row: what lies in the caches stays there, as within a step
 

@@ -1,0 +1,1 @@
+"""Lightning callbacks: averaging, divergence, cost, summaries, console output."""

@@ -1,0 +1,284 @@
+"""Weight averaging whose result is seen, saved and comparable: with a schedule of its own, or beside any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+
+from optimcifar.data.images import Images
+from optimcifar.training.classifier import hits
+
+
+class EpochEndWeightAveraging(StochasticWeightAveraging):
+    """Averages the weights that every epoch ends with, from an epoch on, and shows what the average is worth.
+
+    Lightning's callback takes the weights that an epoch starts with, so that the last epoch never counts, and shows
+    the average to nobody before training is over. This one differs in these points:
+
+    - The average is of the weights at the ends of the epochs ``swa_epoch_start`` to the last.
+    - Validation runs on both: ``val_loss_swa`` and ``val_acc_swa`` are logged beside ``val_loss`` and ``val_acc``.
+    - At the end of training, also of training that was stopped early, the module has the averaged weights, and they
+      are saved as ``checkpoints/swa.ckpt`` in the run's folder.
+    - A network with BatchNorm gets the statistics of its averaged weights by a pass over the training images.
+    - A run that ends before averaging starts is refused.
+
+    The schedule is Lightning's: from ``swa_epoch_start`` on the rate goes from where it stands to ``swa_lrs``.
+
+    Args:
+        swa_lrs: the rate that is approached, greater than 0.
+        swa_epoch_start: the first epoch, counted from 1, whose weights count; or a fraction of ``max_epochs``.
+        annealing_epochs: epochs until ``swa_lrs`` is reached.
+        annealing_strategy: ``"cos"`` or ``"linear"``.
+
+    Raises:
+        MisconfigurationException: an argument is out of its range.
+
+    Source: P. Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", 2018.
+    """
+
+    def __init__(
+        self,
+        swa_lrs: float,
+        swa_epoch_start: int | float = 0.8,
+        annealing_epochs: int = 10,
+        annealing_strategy: Literal["cos", "linear"] = "cos",
+    ) -> None:
+        # Lightning keeps the average on the CPU by default, and writes that default into config.yaml in a form that
+        # can't be read again; None keeps it where the module is.
+        super().__init__(float(swa_lrs), swa_epoch_start, annealing_epochs, annealing_strategy, device=None)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse a run that ends before averaging starts; make the place for the average.
+
+        Raises:
+            ValueError: ``max_epochs`` is below the epoch at which averaging starts.
+        """
+        if stage != "fit":
+            return
+        _refuse_late_start(self._swa_epoch_start, trainer)
+        super().setup(trainer, pl_module, stage)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prepare as Lightning does, but without its extra epoch for BatchNorm."""
+        super().on_fit_start(trainer, pl_module)
+        if self._model_contains_batch_norm:
+            self._model_contains_batch_norm = False
+            if trainer.fit_loop.max_epochs not in (None, -1):
+                trainer.fit_loop.max_epochs -= 1
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Switch to the averaging schedule when it is time, without averaging yet."""
+        # Lightning averages here, unless the epoch was seen to.
+        self._latest_update_epoch = trainer.current_epoch
+        super().on_train_epoch_start(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Images, batch_idx: int
+    ) -> None:
+        """Take the epoch's last weights into the average, before validation looks at it."""
+        if trainer.is_last_batch and self.n_averaged is not None:
+            average = self._average()
+            self.update_parameters(average, pl_module, self.n_averaged, self._avg_fn)
+            _refresh_batch_norm(average, trainer)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Images,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Measure the average on the batch that the weights were measured on."""
+        if not self.n_averaged:
+            return
+        _log_metrics("swa", self._average(), batch, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give the module the averaged weights, and save them."""
+        if not self.n_averaged:
+            rank_zero_warn(_NEVER_STARTED)
+            return
+        pl_module.load_state_dict(self._average().state_dict())
+        _save("swa", trainer)
+
+    def _average(self) -> LightningModule:
+        assert self._average_model is not None, "setup makes it"
+        return self._average_model
+
+
+class WeightAverages(Callback):
+    """Keeps averages of the weights beside the weights, and shows what each is worth; training goes on as without.
+
+    - ``swa``: the equal-weight average of the weights that the epochs from ``swa_epoch_start`` on end with.
+    - ``ema``: the exponential average of the weights after every optimizer step.
+
+    Validation runs on all: ``val_loss_swa``, ``val_acc_swa``, ``val_loss_ema`` and ``val_acc_ema`` are logged beside
+    ``val_loss`` and ``val_acc``. At the end of training the averages are saved as ``checkpoints/swa.ckpt`` and
+    ``checkpoints/ema.ckpt`` in the run's folder. A network with BatchNorm gets the statistics of its averaged weights
+    by a pass over the training images before every validation. The module must have its network as ``net``.
+
+    In a run of ``EpochEndWeightAveraging``, whose equal-weight average is called ``swa`` as well, only ``ema`` is kept.
+
+    Args:
+        swa_epoch_start: the first epoch, counted from 1, whose weights count; or a fraction of ``max_epochs``, after
+            which they do; None for no such average.
+        ema_decay: how much of the average a step leaves, from 0 to below 1; None for no such average.
+
+    Raises:
+        ValueError: an argument is out of its range, or both are None.
+
+    Sources: P. Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", 2018;
+    B. T. Polyak and A. B. Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992.
+    """
+
+    def __init__(self, swa_epoch_start: int | float | None = 0.75, ema_decay: float | None = 0.999) -> None:
+        if isinstance(swa_epoch_start, int) and swa_epoch_start < 1:
+            raise ValueError(f"swa_epoch_start must be an epoch from 1 or a fraction, got {swa_epoch_start}")
+        if isinstance(swa_epoch_start, float) and not 0 <= swa_epoch_start < 1:
+            raise ValueError(f"swa_epoch_start must be a fraction from 0 to below 1, got {swa_epoch_start}")
+        if ema_decay is not None and not 0 <= ema_decay < 1:
+            raise ValueError(f"ema_decay must be from 0 to below 1, got {ema_decay}")
+        if swa_epoch_start is None and ema_decay is None:
+            raise ValueError("swa_epoch_start and ema_decay are both null: there is nothing to average")
+        self.swa_epoch_start = swa_epoch_start
+        self.ema_decay = ema_decay
+        self._averages: dict[str, AveragedModel] = {}
+        self._step = 0  # the last one that the averages know
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Make the places for the averages.
+
+        Raises:
+            ValueError: ``max_epochs`` is below the epoch at which averaging starts, or it is not set and a fraction of
+                it is to be taken.
+        """
+        if stage != "fit":
+            return
+        net: nn.Module = pl_module.net  # type: ignore[assignment]  # said in the class's docstring
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        averaged_already = any(isinstance(callback, StochasticWeightAveraging) for callback in callbacks)
+        if self.swa_epoch_start is not None and not averaged_already:
+            _refuse_late_start(self.swa_epoch_start, trainer)
+            self._averages["swa"] = AveragedModel(net)
+        if self.ema_decay is not None:
+            self._averages["ema"] = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(self.ema_decay))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Have the averages where the network is."""
+        self._step = trainer.global_step
+        for average in self._averages.values():
+            average.to(pl_module.device)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Images, batch_idx: int
+    ) -> None:
+        """Take the weights into the averages, where they changed."""
+        net: nn.Module = pl_module.net  # type: ignore[assignment]
+        if self.ema_decay is not None and trainer.global_step != self._step:
+            self._averages["ema"].update_parameters(net)
+        self._step = trainer.global_step
+        if "swa" in self._averages and trainer.is_last_batch and self._counts(trainer):
+            self._averages["swa"].update_parameters(net)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the averages ready to be used."""
+        for average in self._started().values():
+            _refresh_batch_norm(average, trainer)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Images,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Measure them on the batch that the weights were measured on."""
+        for name, average in self._started().items():
+            _log_metrics(name, average, batch, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the averages; the module keeps its weights."""
+        weights = {name: value.clone() for name, value in pl_module.state_dict().items()}
+        for name, average in self._started().items():
+            _refresh_batch_norm(average, trainer)
+            pl_module.net.load_state_dict(average.module.state_dict())  # type: ignore[union-attr]
+            _save(name, trainer)
+        pl_module.load_state_dict(weights)
+        if self._started().keys() != self._averages.keys():
+            rank_zero_warn(_NEVER_STARTED)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the averages."""
+        return {name: average.state_dict() for name, average in self._averages.items()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the averages of a checkpoint."""
+        for name, average in self._averages.items():
+            average.load_state_dict(state_dict[name])
+
+    def _counts(self, trainer: Trainer) -> bool:
+        """Return whether the weights that the epoch ends with belong to the equal-weight average."""
+        start = self.swa_epoch_start
+        if isinstance(start, float):
+            start = int(start * (trainer.max_epochs or 0)) + 1
+        return start is not None and trainer.current_epoch + 1 >= start
+
+    def _started(self) -> dict[str, AveragedModel]:
+        return {name: average for name, average in self._averages.items() if average.n_averaged}
+
+
+_NEVER_STARTED = "weight averaging had not started when training stopped: the weights are not averaged"
+
+
+def _refuse_late_start(start: float, trainer: Trainer) -> None:
+    epochs = trainer.max_epochs or 0
+    if isinstance(start, float) and epochs < 1:
+        raise ValueError(f"swa_epoch_start is the fraction {start} of max_epochs, and that is not set: name an epoch")
+    if 0 < epochs < (start if isinstance(start, int) else 1):
+        raise ValueError(
+            f"weight averaging starts in epoch {start}, but max_epochs is {epochs}: "
+            "train longer, or lower swa_epoch_start"
+        )
+
+
+def _refresh_batch_norm(average: nn.Module, trainer: Trainer) -> None:
+    """Give a network's BatchNorm the statistics of the training images, and nothing else to anything."""
+    device = trainer.strategy.root_device
+    # Dropout takes random numbers, which training would have got.
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        update_bn(_training_images(trainer), average)
+    average.eval()
+
+
+def _training_images(trainer: Trainer) -> Iterator[Tensor]:
+    """Yield the normalised training images, a batch at a time."""
+    for batch in trainer.train_dataloader or ():
+        yield trainer.strategy.batch_to_device(batch)[0]
+
+
+def _log_metrics(name: str, average: nn.Module, batch: Images, pl_module: LightningModule) -> None:
+    images, labels = batch
+    logits = average(images)
+    values = {
+        f"val_loss_{name}": F.cross_entropy(logits, labels),
+        f"val_acc_{name}": hits(logits, labels) / len(labels),
+    }
+    pl_module.log_dict(values, on_epoch=True, batch_size=len(labels), sync_dist=True)
+
+
+def _save(name: str, trainer: Trainer) -> None:
+    folder = Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints"
+    trainer.save_checkpoint(folder / f"{name}.ckpt", weights_only=True)

@@ -1,0 +1,164 @@
+"""The commands ``compare`` and ``report``, which import no torch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optimcifar.messages import BriefParser, UsageError, count
+from optimcifar.runs.run_files import write_whole
+
+if TYPE_CHECKING:
+    from optimcifar.runs.results import RunResult
+
+_EXAMPLES = """\
+examples:
+  optimcifar compare configs/sgd.yaml configs/adam.yaml --seeds 5
+  optimcifar compare configs/*.yaml --seeds 0,1,2 --jobs 2 --baseline sgd --data Shapes10DataModule
+  optimcifar compare configs/sgd.yaml configs/sgd.yaml:model.optimizer.lr=0.03 --seeds 3
+  optimcifar report lightning_logs/comparison
+
+All other options are those of optimcifar fit and hold for all runs. The same command again goes on with what was
+cut off."""
+
+
+def _compare_parser() -> BriefParser:
+    parser = BriefParser(
+        "optimcifar compare",
+        usage="optimcifar compare CONFIG[:KEY=VALUE...] ... [options]",
+        description="Run several configurations over several seeds, and report which is better and how sure that is.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--seeds", default="3", help="how many, or which: 5, or 0,1,2 (default: 3)")
+    parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU, or one a core)")
+    parser.add_argument("--baseline", help="the name of the configuration to compare with (default: the first)")
+    parser.add_argument("--target_acc", type=float, help="also report when this validation accuracy was reached")
+    parser.add_argument(
+        "--out", type=Path, default=Path("lightning_logs/comparison"), help="folder (default: %(default)s)"
+    )
+    parser.add_argument("--scheduler", help="address of a running dask scheduler: tcp://host:8786")
+    return parser
+
+
+def _report_parser() -> BriefParser:
+    parser = BriefParser(
+        "optimcifar report",
+        description="Draw again what a comparison shows, or compare folders of single runs.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    parser.add_argument(
+        "--baseline", help="the name of the configuration to compare with (default: as before, or the first)"
+    )
+    parser.add_argument("--target_acc", type=float, help="also report when this validation accuracy was reached")
+    parser.add_argument("--out", type=Path, help="folder (default: the first FOLDER)")
+    return parser
+
+
+def compare(args: list[str]) -> int:
+    """Run ``optimcifar compare``; return its exit status.
+
+    Raises:
+        UsageError: what is wrong with the options or a configuration.
+        RuntimeError: the cluster can't be reached.
+    """
+    parser = _compare_parser()
+    first = next((i for i, arg in enumerate(args) if arg.startswith("-")), len(args))
+    options, of_fit = parser.parse_known_args(args[first:])
+    if not first:
+        raise UsageError(
+            "name the configurations to compare, before the options: optimcifar compare configs/sgd.yaml ..."
+        )
+    _check_numbers(options)
+
+    from optimcifar.comparison.plan import parse_entries, parse_seeds, plan_runs
+
+    entries, seeds = parse_entries(args[:first]), parse_seeds(options.seeds)
+    baseline = _choose_baseline([entry.name for entry in entries], options.baseline)
+    runs = plan_runs(entries, seeds, of_fit, options.out)
+
+    from optimcifar.comparison.engine import check_runs, connect, make_runs
+    from optimcifar.comparison.progress import RunTable
+    from optimcifar.comparison.settings import refuse_changes
+
+    what = f"{count(len(entries), 'configuration')}, {count(len(seeds), 'seed')}: {count(len(runs), 'run')}"
+    print(f"{what}, in {options.out}", flush=True)
+    with connect(options.jobs, options.scheduler) as client:
+        refuse_changes(runs, check_runs(client, runs))
+        choice = {"configurations": [entry.name for entry in entries], "baseline": baseline}
+        write_whole(options.out / "comparison.json", json.dumps({**choice, "target_acc": options.target_acc}) + "\n")
+        try:
+            with RunTable(runs) as table:
+                results = make_runs(client, runs, table.show)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"; the same command goes on, optimcifar report {options.out} shows what is there"
+            ) from None
+    failed = [run for run, result in results.items() if result["status"] == "failed"]
+    if len(failed) < len(runs):
+        _report([options.out], options.out, baseline, options.target_acc)
+    if failed:
+        print(f"optimcifar: {len(failed)} of {len(runs)} runs failed", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def report(args: list[str]) -> int:
+    """Run ``optimcifar report``; return its exit status.
+
+    Raises:
+        UsageError: what is wrong with the options.
+        RuntimeError: a folder holds no run, or a damaged one.
+    """
+    options = _report_parser().parse_args(args)
+    _check_numbers(options)
+    before = _read_choice(options.folders[0])
+    target = options.target_acc if options.target_acc is not None else before.get("target_acc")
+    _report(options.folders, options.out or options.folders[0], options.baseline or before.get("baseline"), target)
+    return 0
+
+
+def _report(folders: list[Path], out: Path, baseline: str | None, target_acc: float | None) -> None:
+    # Drawing imports what takes a second or two to import.
+    from optimcifar.comparison.report import write_report
+    from optimcifar.comparison.tables import Comparison
+    from optimcifar.runs.results import read_runs
+
+    runs = [run for folder in folders for run in _as_named(read_runs(folder), _read_choice(folder))]
+    names = list(dict.fromkeys(run.name for run in runs))
+    comparison = Comparison(runs, _choose_baseline(names, baseline), target_acc)
+    write_report(comparison, out)
+    print("\n".join(["", (out / "summary.md").read_text(encoding="utf-8").rstrip()]))
+    print(f"\nthe report is {out / 'report.html'}; its tables and pictures lie beside it")
+
+
+def _as_named(runs: list[RunResult], choice: dict[str, Any]) -> list[RunResult]:
+    """Return runs in the order in which their configurations were named, and those that nobody named last."""
+    order = choice.get("configurations", [])
+    return sorted(runs, key=lambda run: order.index(run.name) if run.name in order else len(order))
+
+
+def _check_numbers(options: argparse.Namespace) -> None:
+    if options.target_acc is not None and not 0 < options.target_acc <= 1:
+        raise UsageError(f"--target_acc must be greater than 0 and at most 1, got {options.target_acc}")
+    if getattr(options, "jobs", None) is not None and options.jobs < 1:
+        raise UsageError(f"--jobs must be at least 1, got {options.jobs}")
+
+
+def _choose_baseline(names: list[str], baseline: str | None) -> str:
+    if baseline is not None and baseline not in names:
+        raise UsageError(f"--baseline must be one of {', '.join(names)}; got {baseline!r}")
+    return baseline or names[0]
+
+
+def _read_choice(folder: Path) -> dict[str, Any]:
+    """Return what the comparison in a folder was asked for, or nothing."""
+    try:
+        choice = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return choice if isinstance(choice, dict) else {}

@@ -1,0 +1,1 @@
+"""Training and evaluating one run: the LightningModule, its command line, and what a run came to."""

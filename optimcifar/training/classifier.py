@@ -1,0 +1,217 @@
+"""The LightningModule: a network, its loss, and the optimizer and schedule that train it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer, SparseAdam
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torchmetrics import MeanMetric
+
+from optimcifar.data.images import Images
+from optimcifar.networks.convnet import ConvNet
+from optimcifar.optim.muon import OptimizerCallable
+from optimcifar.optim.param_groups import ParamRule, check_options, grouped_parameters
+from optimcifar.optim.schedules import LRInterval, LRSchedulerCallable, missing_horizon, run_length, with_horizon
+
+# The hyperparameter by which LightningCLI marks what it can build again from a checkpoint.
+_INSTANTIATOR = "_instantiator"
+
+
+class ImageClassifier(LightningModule):
+    """Trains a network to classify images, by cross-entropy, with any optimizer and learning-rate schedule.
+
+    Logs, an epoch at a time: ``train_loss`` and ``train_acc``, means over the epoch's images as they were seen;
+    ``val_loss`` and ``val_acc``, ``test_loss`` and ``test_acc``; and ``lr``, the rate of the first parameter group
+    in the epoch's last step. Accuracies are fractions from 0 to 1.
+
+    Args:
+        net: images (N, 3, 32, 32) float32 to logits (N, classes); None for a new ``ConvNet``.
+        optimizer: called with the parameters, returns the optimizer; None for ``SGD(lr=0.01, momentum=0.9)``.
+        lr_scheduler: called with the optimizer, returns the schedule; None for a constant rate. A ``partial`` of a
+            schedule's class that leaves out its horizon (``T_max``, ``total_iters``, ``total_steps``) gets the length
+            of the run. A ``ReduceLROnPlateau`` follows its attribute ``monitor``, or ``val_loss`` where it has none.
+        lr_interval: whether the schedule moves on every ``"epoch"`` or every optimizer ``"step"``.
+        param_groups: which parameters get options of their own; None for one group.
+
+    An optimizer that has two modes, as those of ``schedulefree`` have, is in its training mode in training steps only:
+    validation and checkpoints see the weights that it means to be used.
+
+    Raises:
+        ValueError: ``lr_interval`` is neither of the two.
+
+    Example:
+        >>> classifier = ImageClassifier(optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-3))
+        >>> classifier(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(
+        self,
+        net: nn.Module | None = None,
+        optimizer: OptimizerCallable | None = None,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        lr_interval: LRInterval = "epoch",
+        param_groups: list[ParamRule] | None = None,
+    ) -> None:
+        if lr_interval not in ("epoch", "step"):
+            raise ValueError(f"lr_interval must be 'epoch' or 'step', got {lr_interval!r}")
+        super().__init__()
+        self.save_hyperparameters(ignore=["net", "optimizer", "lr_scheduler", "param_groups"], logger=False)
+        if _INSTANTIATOR in self.hparams:
+            # From the command line all arguments are known as paths and numbers, which a checkpoint can hold and
+            # load again; networks and functions made in Python are not.
+            self.save_hyperparameters(logger=False)
+        self.net = ConvNet() if net is None else net
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.lr_interval = lr_interval
+        self.param_groups = param_groups or []
+        self.train_loss, self.train_acc = _mean(), _mean()
+        self.val_loss, self.val_acc = _mean(), _mean()
+        self.test_loss, self.test_acc = _mean(), _mean()
+        # What the epoch's batches gave, loss, hits and size, on the device: looking at them only at the epoch's end
+        # keeps the steps free of logging, which costs more than they do, and of synchronisation.
+        self._seen: dict[int, tuple[Tensor, Tensor, int]] = {}
+        self._lr = float("nan")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute."""
+        # Lightning notes in this one which hook is under way, 40 times a step, each of which PyTorch would look at for
+        # parameters, buffers and modules: 1 to 2 % of a step.
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the network's logits, (N, classes), of normalised ``images``, (N, 3, 32, 32)."""
+        logits: Tensor = self.net(images)
+        return logits
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return the selected optimizer and, if there is one, the schedule with its interval.
+
+        Raises:
+            ValueError: the optimizer or the schedule can't be had, or the schedule ends before the run.
+        """
+        needs_length = self.lr_scheduler is not None and missing_horizon(self.lr_scheduler) is not None
+        optimizer, scheduler = self.make_optimizer(run_length(self.trainer, self.lr_interval) if needs_length else None)
+        if scheduler is None:
+            return optimizer
+        monitor = getattr(scheduler, "monitor", "val_loss")
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": self.lr_interval, "monitor": monitor},
+        }
+
+    def make_optimizer(self, length: int | None) -> tuple[Optimizer, LRScheduler | ReduceLROnPlateau | None]:
+        """Return a new optimizer, and its schedule for a run of so many epochs or steps if there is one.
+
+        Raises:
+            ValueError: they can't be had.
+        """
+        rules = self.param_groups
+        params = grouped_parameters(self.named_parameters(), rules) if rules else self.parameters()
+        try:
+            optimizer = self.optimizer(params) if self.optimizer else SGD(params, lr=0.01, momentum=0.9)
+        except ValueError as error:
+            if "Muon only supports 2D parameters" not in str(error):
+                raise
+            raise ValueError(
+                "Muon takes matrices only, and this network has other parameters: use optimcifar.MuonWithAux"
+            ) from error
+        check_options(optimizer, rules)
+        if isinstance(optimizer, SparseAdam) and not any(getattr(module, "sparse", False) for module in self.modules()):
+            raise ValueError(
+                "SparseAdam takes sparse gradients only, as those of nn.Embedding(sparse=True); "
+                "this network has none: use Adam"
+            )
+        if self.lr_scheduler is None:
+            return optimizer, None
+        scheduler = with_horizon(self.lr_scheduler, length)(optimizer)
+        if isinstance(scheduler, ReduceLROnPlateau) and self.lr_interval == "step":
+            raise ValueError("ReduceLROnPlateau moves when validation is over: leave lr_interval at epoch")
+        return optimizer, scheduler
+
+    def on_train_batch_start(self, batch: Images, batch_idx: int) -> None:
+        """Let an optimizer that has modes train."""
+        self._switch_optimizers("train")
+
+    def on_validation_start(self) -> None:
+        """Let it show the weights that it means to be used."""
+        self._switch_optimizers("eval")
+
+    def on_train_end(self) -> None:
+        """Leave those in the network."""
+        self._switch_optimizers("eval")
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the weights, of an optimizer that has modes those that it means to be used."""
+        self._switch_optimizers("eval")
+        return super().state_dict(*args, **kwargs)
+
+    def _switch_optimizers(self, mode: Literal["train", "eval"]) -> None:
+        for optimizer in self._trainer.optimizers if self._trainer else ():
+            if hasattr(optimizer, "train") and hasattr(optimizer, "eval"):
+                getattr(optimizer, mode)()
+
+    def training_step(self, batch: Images, batch_idx: int) -> Tensor:
+        """Return the mean cross-entropy of a training batch."""
+        images, labels = batch
+        logits = self(images)
+        loss = F.cross_entropy(logits, labels)
+        # An optimizer with a closure, such as LBFGS, comes back to a batch: its first evaluation counts.
+        if batch_idx not in self._seen:
+            self._seen[batch_idx] = (loss.detach(), hits(logits, labels), len(labels))
+            self._lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Log the means over the epoch's images, and the rate."""
+        if not self._seen:
+            return
+        losses, right, sizes = zip(*self._seen.values(), strict=True)
+        self._seen.clear()
+        weights = torch.tensor(sizes, device=self.device)
+        # torchmetrics writes into the weights of what is not a number.
+        self.train_loss.update(torch.stack(losses), weights.clone())
+        self.train_acc.update(torch.stack(right) / weights, weights)
+        self.log_dict({"lr": self._lr, "train_loss": self.train_loss, "train_acc": self.train_acc})
+
+    def validation_step(self, batch: Images, batch_idx: int) -> None:
+        """Log loss and accuracy on the validation images."""
+        self._evaluate(batch, self.val_loss, self.val_acc)
+        self.log_dict({"val_loss": self.val_loss, "val_acc": self.val_acc})
+
+    def test_step(self, batch: Images, batch_idx: int) -> None:
+        """Log loss and accuracy on the test images."""
+        self._evaluate(batch, self.test_loss, self.test_acc)
+        self.log_dict({"test_loss": self.test_loss, "test_acc": self.test_acc})
+
+    def predict_step(self, batch: Images, batch_idx: int) -> Tensor:
+        """Return the probabilities, (N, classes), of a batch."""
+        probabilities: Tensor = self(batch[0]).softmax(1)
+        return probabilities
+
+    def _evaluate(self, batch: Images, mean_loss: MeanMetric, accuracy: MeanMetric) -> None:
+        images, labels = batch
+        logits = self(images)
+        mean_loss.update(F.cross_entropy(logits, labels), len(labels))
+        accuracy.update(hits(logits, labels) / len(labels), len(labels))
+
+
+def _mean() -> MeanMetric:
+    # By default it leaves out what is not a number: an epoch that diverged would show the mean of the steps before.
+    # Its "disable" would keep it, but drops the weights too (torchmetrics 1.9.0).
+    return MeanMetric(nan_strategy=float("nan"))
+
+
+def hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return how many of the labels, (N,), have the largest of their logits, (N, classes); a scalar."""
+    return (logits.detach().argmax(1) == labels).sum()

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers import Outcome, make_comparison, make_run
+
+PICTURES = [
+    *("train_loss_by_epoch", "val_acc_by_epoch", "train_loss_by_seconds", "val_acc_by_seconds"),
+    *("learning_rate", "final_accuracy", "differences"),
+]
+
+Command = Callable[..., Outcome]
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_report_writes_tables_pictures_and_a_page(optimcifar: Command, tmp_path: Path) -> None:
+    make_comparison(tmp_path / "out", ["sgd", "adam"])
+    outcome = optimcifar("report", tmp_path / "out")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert len(table(tmp_path / "out" / "results.csv")) == 6
+    rows = table(tmp_path / "out" / "summary.csv")
+    assert [row["configuration"] for row in rows] == ["sgd", "adam"]
+    assert [row["verdict"] for row in rows] == ["baseline", "better"]
+    assert float(rows[1]["test_acc"]) == pytest.approx(float(rows[1]["val_acc"]) + 0.01)
+    for name in PICTURES:
+        assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in (tmp_path / "out" / f"{name}.svg").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "paired t-test" in page
+    assert not re.search(r'<(script|link|img)[^>]+(src|href)="?http', page)
+    assert "network optimcifar.ConvNet; data Shapes10; training images 800; device cpu; 4 epochs" in outcome.out
+    assert "Highest, and told from all others: adam." in outcome.out
+
+
+def test_configurations_keep_the_order_in_which_they_were_named(optimcifar: Command, tmp_path: Path) -> None:
+    make_comparison(tmp_path / "out", ["sgd", "adam", "rmsprop"])
+    optimcifar("report", tmp_path / "out")
+    assert [row["configuration"] for row in table(tmp_path / "out" / "summary.csv")] == ["sgd", "adam", "rmsprop"]
+
+
+def test_one_configuration_is_described_and_compared_with_nothing(optimcifar: Command, tmp_path: Path) -> None:
+    make_comparison(tmp_path / "out", ["sgd"])
+    outcome = optimcifar("report", tmp_path / "out")
+    assert outcome.status == 0
+    assert not (tmp_path / "out" / "differences.png").exists()
+    assert "Compared is" not in outcome.out
+
+
+def test_two_seeds_get_no_verdict(optimcifar: Command, tmp_path: Path) -> None:
+    make_comparison(tmp_path / "out", ["sgd", "adam"], seeds=2)
+    outcome = optimcifar("report", tmp_path / "out")
+    assert "withheld: fewer than 3 seeds" in outcome.out
+    assert "Verdicts are withheld where there are fewer than 3 seeds." in outcome.out
+    assert "better" not in outcome.out
+
+
+def test_runs_that_started_differently_are_named(optimcifar: Command, tmp_path: Path) -> None:
+    make_comparison(tmp_path / "out", ["sgd", "adam"])
+    path = tmp_path / "out" / "runs" / "adam" / "seed-1" / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"first_epoch_order_sha256": "another"}))
+    line = "Runs of seed 1 differ in their images, their split or their order"
+    assert line in optimcifar("report", tmp_path / "out").out
+    assert line in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_target_never_reached_is_infinite_and_kept_in_the_median(optimcifar: Command, tmp_path: Path) -> None:
+    for seed, final in enumerate((0.2, 0.6, 0.6)):
+        make_run(tmp_path / "out" / "runs" / "sgd" / f"seed-{seed}", seed, [0.1, 0.15, final])
+    for seed in range(3):
+        make_run(tmp_path / "out" / "runs" / "adam" / f"seed-{seed}", seed, [0.1, 0.15, 0.2])
+    outcome = optimcifar("report", tmp_path / "out", "--target_acc", "0.5")
+    rows = {row["configuration"]: row for row in table(tmp_path / "out" / "summary.csv")}
+    assert (rows["sgd"]["epochs_to_target"], rows["sgd"]["seconds_to_target"]) == ("3", "6")
+    assert rows["adam"]["epochs_to_target"] == "inf"
+    assert "never" in outcome.out
+    assert [row["epochs_to_target"] for row in table(tmp_path / "out" / "results.csv")] == ["inf"] * 4 + ["3", "3"]
+
+
+def test_diverged_runs_are_counted_and_stay_in(optimcifar: Command, tmp_path: Path) -> None:
+    make_comparison(tmp_path / "out", ["sgd"])
+    for seed in range(3):
+        folder = tmp_path / "out" / "runs" / "wild" / f"seed-{seed}"
+        make_run(folder, seed, [0.1], status="diverged", diverged_step=7)
+    outcome = optimcifar("report", tmp_path / "out")
+    wild = table(tmp_path / "out" / "summary.csv")[1]
+    assert (wild["diverged"], wild["seeds"], wild["verdict"]) == ("3", "3", "worse")
+    assert "diverged" in outcome.out
+    assert {row["diverged_step"] for row in table(tmp_path / "out" / "results.csv")} == {"", "7"}
+
+
+def test_runs_that_did_not_finish_are_counted_and_not_averaged(optimcifar: Command, tmp_path: Path) -> None:
+    make_comparison(tmp_path / "out", ["sgd", "adam"])
+    path = tmp_path / "out" / "runs" / "adam" / "seed-1" / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "failed"}))
+    outcome = optimcifar("report", tmp_path / "out")
+    adam = table(tmp_path / "out" / "summary.csv")[1]
+    assert (adam["seeds"], adam["not_finished"]) == ("2", "1")
+    assert "withheld: fewer than 3 seeds" in outcome.out
+
+
+def test_single_runs_are_compared_by_their_folders_names(optimcifar: Command, tmp_path: Path) -> None:
+    make_run(tmp_path / "first", 0, [0.1, 0.2])
+    make_run(tmp_path / "<script>alert(1)</script>", 0, [0.1, 0.3])
+    outcome = optimcifar("report", tmp_path / "first", tmp_path / "<script>alert(1)<" / "script>", "--out", "both")
+    assert outcome.status == 0
+    assert [row["configuration"] for row in table(Path("both/results.csv"))] == ["first", "script>"]
+
+
+def test_names_are_text_on_the_page(optimcifar: Command, tmp_path: Path) -> None:
+    make_comparison(tmp_path / "out", ["sgd", "<script>alert(1)<b>"])
+    optimcifar("report", tmp_path / "out")
+    assert "<script>alert" not in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_as_many_as_twelve_are_told_apart(optimcifar: Command, tmp_path: Path) -> None:
+    names = [f"configuration_{number}" for number in range(12)]
+    make_comparison(tmp_path / "out", names)
+    assert optimcifar("report", tmp_path / "out").status == 0
+    picture = (tmp_path / "out" / "val_acc_by_epoch.svg").read_text()
+    styles = set(re.findall(r'stroke="(#\w+)" stroke-width="2"(?: stroke-dasharray="([\d,]+)")?', picture))
+    assert len(styles) == 12
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (None, "holds no run"),
+        ("{", "is damaged: JSONDecodeError"),
+        ("[]", "is damaged"),
+        ('{"seed": 0}', "is damaged"),
+    ],
+)
+def test_folder_without_a_whole_run_is_refused(
+    optimcifar: Command, tmp_path: Path, damage: str | None, message: str
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    if damage is not None:
+        (folder / "summary.json").write_text(damage)
+    outcome = optimcifar("report", folder)
+    assert outcome.status == 1
+    assert message in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not (folder / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare"], "name the configurations to compare, before the options"),
+        (["compare", "--seeds", "2"], "name the configurations to compare, before the options"),
+        (["compare", "none.yaml"], "there is no configuration none.yaml"),
+        (["compare", "a.yaml", "--seeds", "x"], "--seeds must be a number of seeds"),
+        (["compare", "a.yaml", "--jobs", "0"], "--jobs must be at least 1, got 0"),
+        (["compare", "a.yaml", "--target_acc", "60"], "--target_acc must be greater than 0 and at most 1, got 60.0"),
+        (["compare", "a.yaml", "--baseline", "b"], "--baseline must be one of a; got 'b'"),
+        (["compare", "a.yaml", "--seed_everything", "3"], "--seed_everything can't be given to compare: use --seeds"),
+        (["report"], "the following arguments are required: FOLDER"),
+        (["report", "a", "--target_acc", "x"], "argument --target_acc: invalid float value: 'x'"),
+    ],
+)
+def test_bad_options_are_refused_in_a_line(optimcifar: Command, arguments: list[str], message: str) -> None:
+    Path("a.yaml").write_text("{}\n")
+    outcome = optimcifar(*arguments)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert message in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_averages_are_compared_with_the_weights_of_the_same_runs(optimcifar: Command, tmp_path: Path) -> None:
+    # The average is better in every run by about 0.05, though runs differ by far more; the other is no better.
+    for seed, (last, noise) in enumerate([(0.3, 0.001), (0.5, 0.0), (0.7, -0.001)]):
+        columns = {"val_acc_swa": [float("nan"), last + 0.05 + noise], "val_acc_ema": [0.1, last + noise]}
+        make_run(tmp_path / "out/runs/sgd" / f"seed-{seed}", seed, [0.1, last], columns)
+        make_run(tmp_path / "out/runs/adam" / f"seed-{seed}", seed, [0.1, last])
+    outcome = optimcifar("report", tmp_path / "out")
+    assert (outcome.status, outcome.err) == (0, "")
+    rows = {row["configuration"]: row for row in table(tmp_path / "out" / "summary.csv")}
+    sgd = rows["sgd"]
+    assert [float(sgd[name]) for name in ("val_acc_swa", "swa_gain")] == pytest.approx([0.55, 0.05])
+    assert (sgd["swa_verdict"], sgd["ema_verdict"], rows["adam"]["swa_verdict"]) == (
+        "better",
+        "no difference shown",
+        "",
+    )
+    # Two averages, two comparisons: scipy.stats.t.ppf(1 - 0.025 / 2, 2) * 0.001 / sqrt(3), worked out beforehand
+    assert float(sgd["swa_gain_low"]) == pytest.approx(0.05 - 6.2053 * 0.001 / 3**0.5, abs=1e-5)
+    assert "| swa less the weights' |" in outcome.out
+    assert "+0.050 [+0.046, +0.054] better" in outcome.out
+    assert "intervals at 97.5 %, corrected for 2 comparisons." in outcome.out
+    assert "swa" in (tmp_path / "out" / "averages.svg").read_text()
+
+
+def test_what_was_logged_for_every_layer_is_drawn(optimcifar: Command, tmp_path: Path) -> None:
+    columns = {f"{what}_{layer}": [0.1, 0.01] for what in ("grad_norm", "update_ratio") for layer in ("conv1", "fc1")}
+    for name in ("sgd", "adam"):
+        make_run(tmp_path / "out/runs" / name / "seed-0", 0, [0.1, 0.2], columns)
+    assert optimcifar("report", tmp_path / "out").status == 0
+    for picture, title in (("gradients", "norm of the gradient"), ("updates", "norm of the update over that of the")):
+        drawn = (tmp_path / "out" / f"{picture}.svg").read_text()
+        assert all(text in drawn for text in (title, "conv1", "fc1", "sgd", "adam"))
+    assert "conv1" in (tmp_path / "out" / "report.html").read_text()
+    make_run(tmp_path / "alone", 0, [0.1, 0.2])
+    optimcifar("report", tmp_path / "alone")
+    assert not list((tmp_path / "alone").glob("gradients.*"))

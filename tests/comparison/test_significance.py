@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from optimcifar.comparison.significance import best_group, compare, estimate
+
+
+def by_seed(values: list[float]) -> dict[int, float]:
+    return dict(enumerate(values))
+
+
+def test_interval_is_scipys() -> None:
+    values = [0.61, 0.64, 0.60, 0.66]
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    found = estimate(values)
+    assert (found.mean, found.low, found.high) == pytest.approx((np.mean(values), expected.low, expected.high))
+    assert found.n == 4
+
+
+def test_one_value_has_no_interval() -> None:
+    assert math.isnan(estimate([0.5]).low)
+
+
+@pytest.mark.parametrize("comparisons", [1, 7])
+def test_difference_is_scipys_paired_test_at_the_corrected_level(comparisons: int) -> None:
+    generator = np.random.default_rng(0)
+    for shift in (0.0, 0.01, 0.03, -0.03):
+        a, b = generator.normal(0.6 + shift, 0.01, 5), generator.normal(0.6, 0.01, 5)
+        test = stats.ttest_rel(a, b)
+        interval = test.confidence_interval(1 - 0.05 / comparisons)
+        found = compare(by_seed(list(a)), by_seed(list(b)), comparisons)
+        assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+        significant = test.pvalue < 0.05 / comparisons
+        expected = ("better" if test.statistic > 0 else "worse") if significant else "no difference shown"
+        assert found.verdict == expected
+
+
+def test_seeds_are_paired() -> None:
+    # Seeds differ far more than configurations do: unpaired, nothing would be seen.
+    seeds = np.array([0.1, 0.4, 0.7, 0.9])
+    found = compare(by_seed(list(seeds + np.array([0.010, 0.011, 0.009, 0.010]))), by_seed(list(seeds)), 1)
+    assert (found.verdict, found.n) == ("better", 4)
+    assert found.mean == pytest.approx(0.01)
+
+
+def test_only_seeds_of_both_count() -> None:
+    assert compare({0: 0.5, 1: 0.5, 2: 0.5, 9: 0.9}, {0: 0.5, 1: 0.5, 2: 0.5, 3: 0.1}, 1).n == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ([0.9, 0.9], "withheld: fewer than 3 seeds"),
+        ([0.9, 0.9, math.nan], "withheld: a value is missing"),
+        ([0.5, 0.5, 0.5], "no difference shown"),
+    ],
+)
+def test_verdict_without_enough_to_go_by(values: list[float], verdict: str) -> None:
+    assert compare(by_seed(values), by_seed([0.5] * len(values)), 1).verdict == verdict
+
+
+@pytest.mark.parametrize("configurations", [2, 8])
+def test_without_a_true_difference_few_comparisons_show_one(configurations: int) -> None:
+    generator = np.random.default_rng(1)
+    shown = 0
+    for _ in range(1000):
+        values = [by_seed(list(generator.normal(0.6, 0.01, 3))) for _ in range(configurations)]
+        verdicts = {compare(other, values[0], configurations - 1).verdict for other in values[1:]}
+        shown += bool(verdicts & {"better", "worse"})
+    # 5 % of 1,000, and three standard deviations of such a count
+    assert shown <= 50 + 3 * math.sqrt(1000 * 0.05 * 0.95)
+
+
+def test_best_group_leaves_out_what_is_clearly_worse() -> None:
+    group = best_group(
+        {
+            "low": by_seed([0.30, 0.31, 0.30, 0.31]),
+            "first": by_seed([0.61, 0.62, 0.60, 0.61]),
+            "second": by_seed([0.60, 0.625, 0.60, 0.605]),
+            "missing": {},
+        }
+    )
+    assert group == ["first", "second"]

@@ -1,0 +1,89 @@
+"""What several tests use: paths, the command line in another process, and folders of runs that nobody trained."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = ROOT / "configs"
+
+VERSIONS = {"python": "3.11", "optimcifar": "0.1.0", "torch": "2.15.0", "torchvision": "0.29.2", "lightning": "2.6.6"}
+
+
+def make_run(
+    folder: Path, seed: int, accuracies: list[float], columns: dict[str, list[float]] | None = None, **summary: Any
+) -> None:
+    """Write a run whose validation accuracy took this course, and whose test accuracy is 0.01 above the last.
+
+    Args:
+        folder: where.
+        seed: its seed.
+        accuracies: the validation accuracies of its epochs.
+        columns: more columns of metrics.csv.
+        summary: what its summary says.
+    """
+    columns = columns or {}
+    folder.mkdir(parents=True)
+    values = {
+        "status": "finished",
+        "seed": seed,
+        "net": "optimcifar.ConvNet",
+        "dataset": "Shapes10",
+        "train_images": 800,
+        "device": "cpu",
+        "train_seconds": 2.0 * len(accuracies),
+        "images_per_second": 4000.0,
+        "optimizer_step_ms": 0.25,
+        "optimizer_state_bytes": 1024,
+        "initial_weights_sha256": f"weights {seed}",
+        "first_epoch_order_sha256": f"order {seed}",
+        "versions": VERSIONS,
+    }
+    (folder / "summary.json").write_text(json.dumps(values | summary))
+    with (folder / "metrics.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["epoch", "step", "lr", "train_loss", "train_acc", "val_loss", "val_acc", "seconds", *columns])
+        for epoch, accuracy in enumerate(accuracies, start=1):
+            more = [values[epoch - 1] for values in columns.values()]
+            writer.writerow([epoch, 13 * epoch, 0.01, 2.3 - accuracy, accuracy, 2.4 - accuracy, accuracy, 2.0, *more])
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir()
+    (checkpoints / "last.test.json").write_text(json.dumps({"test_acc": accuracies[-1] + 0.01}))
+
+
+def make_comparison(out: Path, names: list[str], seeds: int = 3) -> None:
+    """Write runs of configurations that end the higher the later they are named."""
+    generator = np.random.default_rng(0)
+    for number, name in enumerate(names):
+        for seed in range(seeds):
+            final = 0.3 + 0.05 * number + 0.002 * generator.standard_normal()
+            course = [0.1 + (final - 0.1) * epoch / 4 for epoch in range(1, 5)]
+            make_run(out / "runs" / name / f"seed-{seed}", seed, course)
+    choice = {"configurations": names, "baseline": names[0], "target_acc": None}
+    (out / "comparison.json").write_text(json.dumps(choice))
+
+
+class Outcome(NamedTuple):
+    """What a command came to."""
+
+    status: int
+    out: str
+    err: str
+
+
+def run_command(args: list[str], threads: int, folder: Path) -> None:
+    """Run the command line as the main function of a process; both output streams go to ``said.txt`` in ``folder``."""
+    from optimcifar.cli import main
+
+    torch.set_num_threads(threads)
+    with (folder / "said.txt").open("a") as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+        raise SystemExit(main(args))

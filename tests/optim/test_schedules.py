@@ -1,0 +1,309 @@
+"""Every schedule of torch.optim.lr_scheduler, from the command line, against rates worked out by hand."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import math
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from helpers import Outcome
+from lightning.pytorch import Trainer
+from torch.optim import lr_scheduler
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+
+from optimcifar import ImageClassifier, SequentialSchedule, Shapes10DataModule
+from optimcifar.optim.schedules import LRInterval, remarks, run_length
+
+# What is written in the configuration, and the rates of four epochs that start from 1.
+SCHEDULES: dict[str, tuple[dict[str, Any], list[float]]] = {
+    "LambdaLR": ({"lr_lambda": "falling.halved"}, [1, 0.5, 0.25, 0.125]),
+    "MultiplicativeLR": ({"lr_lambda": "falling.less"}, [1, 0.9, 0.81, 0.729]),
+    "StepLR": ({"step_size": 2, "gamma": 0.1}, [1, 1, 0.1, 0.1]),
+    "MultiStepLR": ({"milestones": [1, 3], "gamma": 0.1}, [1, 0.1, 0.1, 0.01]),
+    "ConstantLR": ({"factor": 0.5, "total_iters": 3}, [0.5, 0.5, 0.5, 1]),
+    "LinearLR": ({"start_factor": 0.25}, [0.25, 0.4375, 0.625, 0.8125]),  # total_iters: the run's 4
+    "ExponentialLR": ({"gamma": 0.5}, [1, 0.5, 0.25, 0.125]),
+    # up to the peak within 4 * 0.5 - 1 moves, and down along half a cosine within the other 2
+    "OneCycleLR": ({"max_lr": 1.0, "pct_start": 0.5, "final_div_factor": 1e9, "div_factor": 4.0}, [0.25, 1, 0.5, 0]),
+    "CosineAnnealingLR": ({}, [1, 0.5 + math.sqrt(0.125), 0.5, 0.5 - math.sqrt(0.125)]),
+    "CosineAnnealingWarmRestarts": ({"T_0": 2}, [1, 0.5, 1, 0.5]),
+    "CyclicLR": (
+        {"base_lr": 0.2, "max_lr": 1.0, "step_size_up": 2, "cycle_momentum": False},
+        [0.2, 0.6, 1.0, 0.6],
+    ),
+    "PolynomialLR": ({"power": 2.0}, [1, 9 / 16, 4 / 16, 1 / 16]),
+    # no improvement of a loss counts that is not ten times what it was, so every epoch but the first is a bad one
+    "ReduceLROnPlateau": ({"threshold": 0.9, "patience": 0, "factor": 0.5, "min_lr": 0.2}, [1, 1, 0.5, 0.25]),
+    "SequentialLR": (
+        {
+            "schedulers": [
+                {"class_path": "torch.optim.lr_scheduler.LinearLR", "init_args": {"start_factor": 0.5}},
+                {"class_path": "torch.optim.lr_scheduler.CosineAnnealingLR"},
+            ],
+            "milestones": [2],
+        },
+        [0.5, 0.75, 1, 0.5],  # each the length of its part: 2, and the 2 that are left
+    ),
+    "ChainedScheduler": (
+        {
+            "schedulers": [
+                {"class_path": "torch.optim.lr_scheduler.ExponentialLR", "init_args": {"gamma": 0.5}},
+                {
+                    "class_path": "torch.optim.lr_scheduler.ConstantLR",
+                    "init_args": {"factor": 0.1, "total_iters": 2},
+                },
+            ]
+        },
+        [0.1, 0.05, 0.25, 0.125],
+    ),
+}
+COSINE: Any = partial(CosineAnnealingLR)  # with its length left out
+# PyTorch's own take schedules that are made already, which no configuration can name.
+NAMED = {"SequentialLR": "optimcifar.SequentialSchedule", "ChainedScheduler": "optimcifar.ChainedSchedule"}
+
+
+def public_schedules() -> set[str]:
+    found = inspect.getmembers(lr_scheduler, inspect.isclass)
+    return {
+        name for name, kind in found if issubclass(kind, LRScheduler) and name[0] != "_" and kind is not LRScheduler
+    }
+
+
+def test_every_schedule_of_pytorch_is_in_the_table() -> None:
+    assert public_schedules() == SCHEDULES.keys()
+
+
+def rates_of(folder: Path) -> list[float]:
+    with (folder / "metrics.csv").open() as file:
+        return [float(row["lr"]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture
+def tiny() -> list[str]:
+    """Four epochs of two steps each."""
+    return [
+        *("--data", "Shapes10DataModule", "--data.train_images", "128", "--data.val_size", "20"),
+        *("--data.batch_size", "64", "--trainer.max_epochs", "4"),
+    ]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedule(name: str, optimcifar: Callable[..., Outcome], tiny: list[str], tmp_path: Path) -> None:
+    arguments, rates = SCHEDULES[name]
+    path = NAMED.get(name, f"torch.optim.lr_scheduler.{name}")
+    optimizer = {"class_path": "torch.optim.SGD", "init_args": {"lr": 1.0}}
+    model = {"optimizer": optimizer, "lr_scheduler": {"class_path": path, "init_args": arguments}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"model": model}))
+    (tmp_path / "falling.py").write_text(
+        "def halved(epoch: int) -> float:\n    return 0.5**epoch\n\n\ndef less(epoch: int) -> float:\n    return 0.9\n"
+    )
+    outcome = optimcifar("fit", "--config", "config.yaml", *tiny)
+    assert (outcome.status, outcome.err) == (0, "")
+    run = tmp_path / "lightning_logs" / "version_0"
+    assert rates_of(run) == pytest.approx(rates, abs=1e-6)
+    # What was left out stands in the saved configuration as left out, and comes to the same again.
+    assert optimcifar("fit", "--config", run / "config.yaml").status == 0
+    assert rates_of(run.with_name("version_1")) == pytest.approx(rates, abs=1e-6)
+
+
+def test_plateau_follows_the_metric_that_the_configuration_names(
+    optimcifar: Callable[..., Outcome], tiny: list[str], tmp_path: Path
+) -> None:
+    plateau = "--model.lr_scheduler"
+    monitored = (plateau, "lightning.pytorch.cli.ReduceLROnPlateau", f"{plateau}.monitor", "val_acc")
+    # No accuracy is ten times what the best one was: halved after every epoch but the first, whatever the loss does.
+    never = (f"{plateau}.mode", "max", f"{plateau}.threshold", 9, f"{plateau}.patience", 0, f"{plateau}.factor", 0.5)
+    outcome = optimcifar("fit", *tiny, "--model.optimizer.lr", 0.01, *monitored, *never)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert rates_of(tmp_path / "lightning_logs/version_0") == pytest.approx([0.01, 0.01, 0.005, 0.0025])
+
+
+def test_plateau_every_step_is_refused(optimcifar: Callable[..., Outcome], tiny: list[str]) -> None:
+    plateau = ("--model.lr_scheduler", "lightning.pytorch.cli.ReduceLROnPlateau", "--model.lr_scheduler.monitor", "a")
+    outcome = optimcifar("fit", *tiny, *plateau, "--model.lr_interval", "step")
+    assert outcome.status == 2
+    assert "ReduceLROnPlateau moves when validation is over: leave lr_interval at epoch" in outcome.err
+
+
+def steps_taken(interval: LRInterval, **options: Any) -> tuple[int | None, int, int]:
+    """Return the length that a schedule is given, and the epochs and optimizer steps that the run then takes."""
+    found: list[int | None] = []
+
+    class Asking(ImageClassifier):
+        def on_train_start(self) -> None:
+            found.append(run_length(self.trainer, interval))
+
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )
+    trainer.fit(Asking(), Shapes10DataModule(train_images=300, val_size=0, batch_size=64))
+    return found[0], trainer.current_epoch, trainer.global_step
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_epochs": 3},
+        {"max_epochs": 2, "limit_train_batches": 3},
+        {"max_epochs": 2, "limit_train_batches": 0.5},
+        {"max_epochs": 2, "accumulate_grad_batches": 2},
+        {"max_epochs": 10, "max_steps": 12},
+        {"max_epochs": -1, "max_steps": 7},
+    ],
+    ids=str,
+)
+def test_length_is_what_the_run_then_takes(options: dict[str, Any]) -> None:
+    assert steps_taken("step", **options)[0] == steps_taken("step", **options)[2]
+    length, epochs, steps = steps_taken("epoch", **options)
+    # Lightning counts whole epochs only; the last one may be cut.
+    per_epoch = steps_taken("step", **(options | {"max_epochs": 1, "max_steps": -1}))[2]
+    assert length == math.ceil(steps / per_epoch)
+    assert epochs in (length, steps // per_epoch)
+
+
+def test_length_is_divided_among_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two processes, as a sampler that deals the images out sees them: 300 images, 150 each, 3 batches of 64.
+    classifier = ImageClassifier(lr_scheduler=COSINE, lr_interval="step")
+    seen: list[Any] = []
+
+    class Asking(Shapes10DataModule):
+        def train_dataloader(self) -> Any:
+            loader = super().train_dataloader()
+            sampler: Any = torch.utils.data.DistributedSampler(loader.dataset, num_replicas=2, rank=0)
+            return torch.utils.data.DataLoader(
+                loader.dataset, 64, sampler=sampler, collate_fn=loader.collate_fn, drop_last=False
+            )
+
+    trainer = Trainer(max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, barebones=False)
+    monkeypatch.setattr(classifier, "on_train_start", lambda: seen.append(trainer.lr_scheduler_configs[0].scheduler))
+    trainer.fit(classifier, Asking(train_images=300, val_size=0))
+    assert seen[0].T_max == 2 * 3
+
+
+def test_schedule_by_steps_goes_on_as_if_it_had_not_been_interrupted(
+    optimcifar: Callable[..., Outcome], tiny: list[str], tmp_path: Path
+) -> None:
+    cosine = ("--model.lr_scheduler", "CosineAnnealingLR", "--model.lr_interval", "step")
+    assert optimcifar("fit", *tiny, *cosine).status == 0
+    whole, cut = tmp_path / "lightning_logs" / "version_0", tmp_path / "lightning_logs" / "version_1"
+    (tmp_path / "stop.py").write_text(
+        "from lightning.pytorch import Callback\n"
+        "class Stop(Callback):\n"
+        "    def on_train_epoch_start(self, trainer, pl_module):\n"
+        "        if trainer.current_epoch == 2:\n"
+        "            raise OSError('cut off')\n"
+    )
+    assert optimcifar("fit", *tiny, *cosine, "--trainer.callbacks+=stop.Stop").status == 1
+    (tmp_path / "stop.py").write_text("from lightning.pytorch import Callback\nclass Stop(Callback):\n    pass\n")
+    del sys.modules["stop"]
+    assert optimcifar("resume", cut).status == 0
+    assert rates_of(cut) == rates_of(whole)
+    expected = [0.005 * (1 + math.cos(math.pi * step / 8)) for step in (1, 3, 5, 7)]
+    assert rates_of(whole) == pytest.approx(expected, abs=1e-6)
+
+
+def remarks_on(make: Callable[[torch.optim.Optimizer], Any], length: int = 10) -> list[str]:
+    return list(remarks(make(torch.optim.SGD([torch.zeros(1)], lr=1.0, momentum=0.9)), length, "epoch"))
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (partial(CosineAnnealingLR, T_max=10), None),
+        (partial(CosineAnnealingLR, T_max=4), "is at its lowest after 4 epochs and then rises again: the run has 10"),
+        (partial(CosineAnnealingLR, T_max=11), "would end after 11 epochs: the run has 10 epochs"),
+        (partial(LinearLR, total_iters=10), None),
+        (partial(LinearLR, total_iters=12), "would end after 12 epochs"),
+        (partial(OneCycleLR, max_lr=1.0, total_steps=12), "would end after 12 epochs"),
+        (partial(lr_scheduler.StepLR, step_size=3), None),
+        (partial(lr_scheduler.MultiStepLR, milestones=[3, 9]), None),
+        (partial(lr_scheduler.MultiStepLR, milestones=[3, 10, 12]), "milestones that are not reached, 10, 12: the run"),
+        (partial(lr_scheduler.CosineAnnealingWarmRestarts, T_0=10), None),
+        (
+            partial(lr_scheduler.CosineAnnealingWarmRestarts, T_0=2, T_mult=2),
+            "starts again after 2, 6 of 10 epochs, and the run ends within a cycle",
+        ),
+        (partial(lr_scheduler.CosineAnnealingWarmRestarts, T_0=5), "starts again after 5 of 10 epochs"),
+        (
+            partial(lr_scheduler.CyclicLR, base_lr=0.1, max_lr=1.0, step_size_up=20),
+            "does not finish its first cycle: the run has 10 epochs",
+        ),
+        (
+            partial(
+                SequentialSchedule,
+                schedulers=[partial(LinearLR, total_iters=10), COSINE],
+                milestones=[10],
+                total_iters=10,
+            ),
+            "CosineAnnealingLR would begin after 10 epochs: the run has 10 epochs",
+        ),
+        (
+            partial(
+                SequentialSchedule,
+                schedulers=[partial(LinearLR, total_iters=5), COSINE],
+                milestones=[3],
+                total_iters=10,
+            ),
+            "LinearLR would end after 5 epochs: the run has 3 epochs",
+        ),
+        (
+            partial(lr_scheduler.ConstantLR, factor=0.5, total_iters=10),
+            None,
+        ),
+        (partial(ReduceLROnPlateau), None),
+    ],
+)
+def test_schedule_that_does_not_fit_the_run_is_remarked_on(
+    make: Callable[[torch.optim.Optimizer], Any], expected: str | None
+) -> None:
+    found = remarks_on(make)
+    if expected is None:
+        assert found == []
+    else:
+        assert len(found) == 1
+        assert expected in found[0]
+
+
+def test_remark_is_printed_at_the_start(optimcifar: Callable[..., Outcome], tiny: list[str]) -> None:
+    cosine = ("--model.lr_scheduler", "CosineAnnealingLR", "--model.lr_scheduler.T_max", 2)
+    lines = optimcifar("fit", *tiny, *cosine).out.splitlines()
+    remark = (
+        "           note: CosineAnnealingLR is at its lowest after 2 epochs and then rises again: the run has 4 epochs"
+    )
+    assert lines[lines.index(remark) + 1].startswith("epoch 1/4")
+
+
+def test_schedule_that_can_not_go_on_is_refused(optimcifar: Callable[..., Outcome], tiny: list[str]) -> None:
+    cycle = ("--model.lr_scheduler", "OneCycleLR", "--model.lr_scheduler.max_lr", 0.1)
+    outcome = optimcifar("fit", *tiny, *cycle, "--model.lr_scheduler.total_steps", 3)
+    assert outcome.status == 2
+    assert (
+        outcome.err == "optimcifar: OneCycleLR ends after 3 epochs, and the run has 4 epochs: leave total_steps out\n"
+    )
+
+
+def test_run_without_an_end_has_no_length_to_give(optimcifar: Callable[..., Outcome], tiny: list[str]) -> None:
+    outcome = optimcifar("fit", *tiny, "--model.lr_scheduler", "CosineAnnealingLR", "--trainer.max_epochs", -1)
+    assert outcome.status == 2
+    assert "T_max is left out, and the run has no length that could take its place: set max_epochs" in outcome.err
+
+
+def test_milestones_that_do_not_fit_are_refused() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    with pytest.raises(ValueError, match=r"got \[3, 2\] for 3 schedulers"):
+        SequentialSchedule(optimizer, [LinearLR] * 3, [3, 2], 10)
+    with pytest.raises(ValueError, match=r"got \[\] for 2 schedulers"):
+        SequentialSchedule(optimizer, [LinearLR] * 2, [], 10)

@@ -1,0 +1,184 @@
+"""Whatever is typed or written into a configuration: a line or three, an exit status, and nothing written."""
+
+from __future__ import annotations
+
+import os
+import string
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from helpers import CONFIGS, Outcome
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+Command = Callable[..., Outcome]
+
+# A root that no training gets past, with an archive that is not one.
+ROOT = "damaged"
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    (tmp_path / ROOT).mkdir()
+    (tmp_path / ROOT / "cifar-10-python.tar.gz").write_bytes(b"not an archive")
+    return tmp_path
+
+
+def files(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_refused(optimcifar: Command, folder: Path, *args: object) -> None:
+    before = files(folder)
+    outcome = optimcifar(*args)
+    assert outcome.status in (1, 2), args
+    assert outcome.err.startswith("optimcifar: "), (args, outcome.err)
+    assert 1 <= outcome.err.count("\n") <= 3, (args, outcome.err)
+    assert "Traceback" not in outcome.err
+    assert max(map(len, outcome.err.splitlines())) < 400, (args, outcome.err)
+    assert files(folder) == before, args
+
+
+anything = st.one_of(
+    st.text(max_size=20),
+    st.integers().map(str),
+    st.floats().map(str),
+    st.sampled_from(["null", "true", "[]", "{}", "[1, 2]", "{a: 1}", "SGD", "Adam", "StepLR", "nan", "-1", "."]),
+    st.sampled_from(["os.system", "torch.optim.Adam", "builtins.print", "torch.nn.Module", "/", "\x00", "${x}"]),
+)
+names = st.sampled_from(
+    [
+        *("--model.optimizer", "--model.optimizer.lr", "--model.lr_scheduler", "--model.net", "--model.lr_interval"),
+        *("--model.param_groups", "--trainer.max_epochs", "--trainer.devices", "--trainer.callbacks+", "--trainer"),
+        *(
+            "--data.batch_size",
+            "--data.val_size",
+            "--data.mean",
+            "--data.seed",
+            "--data",
+            "--seed_everything",
+            "--config",
+        ),
+        *("--trainer.precision", "--trainer.accelerator", "--ckpt_path", "--model", "--trainer.limit_train_batches"),
+        *("--optimizer", "--trainer.callbacks", "--trainer.logger", "--trainer.strategy", "-c", "--", "-x"),
+    ]
+)
+option = st.one_of(
+    st.tuples(names, anything).map(list),
+    st.tuples(names, anything).map(lambda pair: ["=".join(pair)]),
+    anything.map(lambda word: [word]),
+)
+# What asks for help or for the configuration is answered, and is no bad input.
+harmless = ("-h", "--h", "--p", "--v")
+
+
+def words(options: list[list[str]]) -> list[str]:
+    return [word for option in options for word in option if not word.startswith(harmless)]
+
+
+commands = st.sampled_from(["fit", "fit", "fit", "schedule", "validate", "test", "predict", "resume", "report", "fi"])
+slowly = settings(
+    deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+EXAMPLES = 1000  # of each kind
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@settings(slowly, max_examples=EXAMPLES)
+@given(command=commands, given_options=st.lists(option, max_size=4))
+def test_any_command_line_is_refused_in_three_lines(
+    command: str, given_options: list[list[str]], optimcifar: Command, damaged: Path
+) -> None:
+    options = words(given_options)
+    if command in ("fit", "schedule"):
+        # Last, where a later one wins: no data that training could start on.
+        options += ["--data", "CIFAR10DataModule", "--data.root", ROOT]
+    assert_refused(optimcifar, damaged, command, *options)
+
+
+leaves = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=10), st.dates())
+trees = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+VALID = [path.read_text() for path in sorted(CONFIGS.glob("*.yaml"))]
+
+
+@st.composite
+def configurations(draw: st.DrawFn) -> str:
+    """Return a text, or a configuration in which something was put in the place of something, or characters changed."""
+    kind = draw(st.sampled_from(["text", "tree", "replaced", "replaced", "characters", "characters"]))
+    if kind == "text":
+        return draw(st.text(max_size=200))
+    if kind == "tree":
+        return yaml.safe_dump(draw(trees))
+    text = draw(st.sampled_from(VALID))
+    if kind == "replaced":
+        tree: Any = yaml.safe_load(text)
+        node = tree
+        while True:
+            key = draw(st.sampled_from(sorted(node)))
+            if not isinstance(node[key], dict) or draw(st.booleans()):
+                break
+            node = node[key]
+        node[draw(st.sampled_from([key, f"{key}x", "class_path", "init_args"]))] = draw(trees)
+        return yaml.safe_dump(tree)
+    place = draw(st.integers(0, len(text) - 1))
+    return text[:place] + draw(st.text(alphabet=string.printable + "\t:é", max_size=3)) + text[place + 1 :]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@settings(slowly, max_examples=EXAMPLES)
+@given(text=configurations())
+def test_any_configuration_is_refused_in_three_lines(text: str, optimcifar: Command, damaged: Path) -> None:
+    (damaged / "config.yaml").write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
+    end = ("--data", "CIFAR10DataModule", "--data.root", ROOT)
+    assert_refused(optimcifar, damaged, "fit", "--config", "config.yaml", *end)
+
+
+BROKEN = {
+    "tabs": b"model:\n\toptimizer:\n\t\tclass_path: torch.optim.SGD\n",
+    "wrong nesting": b"model:\n  lr: 0.1\n",
+    "a key that is a list": b"? [a, b]\n: 1\n",
+    "a list": b"- 1\n- 2\n",
+    "a word": b"sgd\n",
+    "a line of a million characters": b"model: " + b"x" * 1_000_000 + b"\n",
+    "UTF-16": "model:\n  optimizer:\n    class_path: torch.optim.Ädam\n".encode("utf-16-le"),
+    "Latin-1": "model:\n  lr_interval: époque\n".encode("latin-1"),
+    "zeros": bytes(1000),
+    "no end": b"model: {optimizer: {class_path: torch.optim.SGD\n",
+    "tags": b"model: !!python/object/apply:os.system ['touch harmed']\n",
+    "aliases": b"a: &a [x, x]\nb: &b [*a, *a]\nmodel: *b\n",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_configuration_is_refused(name: str, optimcifar: Command, damaged: Path) -> None:
+    (damaged / "config.yaml").write_bytes(BROKEN[name])
+    assert_refused(optimcifar, damaged, "fit", "--config", "config.yaml", "--data.root", ROOT)
+
+
+def test_key_that_stands_twice_is_refused(optimcifar: Command, small: list[str], tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("trainer:\n  max_epochs: 1\nmodel: {}\ntrainer:\n  max_epochs: 2\n")
+    outcome = optimcifar("fit", "--config", "config.yaml", *small)
+    assert (outcome.status, outcome.err) == (2, "optimcifar: config.yaml: 'trainer' in line 4 is there already\n")
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["PL_GLOBAL_SEED", "WORLD_SIZE", "LOCAL_RANK", "NODE_RANK", "MASTER_PORT", "SLURM_NTASKS", "CUDA_VISIBLE_DEVICES"],
+)
+def test_environment_of_nonsense_is_ignored_or_refused_in_a_line(
+    variable: str, optimcifar: Command, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(os.environ, variable, "nonsense")
+    outcome = optimcifar("fit", *small, "--trainer.max_epochs", 1)
+    assert outcome.status in (0, 1, 2)
+    assert "Traceback" not in outcome.err
+    assert outcome.err.count("\n") <= 2
