@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from optimcifar import __version__
-from optimcifar.messages import BriefParser
+from optimcifar.errors import UsageParser
 
 _HELP = """\
 usage: optimcifar COMMAND [options]
@@ -68,7 +68,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("OPTIMCIFAR_DEBUG") == "1":
             raise
-        from optimcifar.messages import error_message
+        from optimcifar.errors import error_message
 
         print(f"optimcifar: {error_message(error)}", file=sys.stderr)
         return 2 if isinstance(error, (ValueError, TypeError)) else 1
@@ -84,7 +84,7 @@ def _without_training(command: str) -> Callable[[list[str]], int]:
 
 
 def _schedule(arguments: list[str]) -> int:
-    parser = BriefParser(
+    parser = UsageParser(
         "optimcifar schedule",
         usage="optimcifar schedule [--png FILE] [--csv FILE] [options of optimcifar fit]",
         description="Draw the learning rates that optimcifar fit with the same options is going to use.",

@@ -203,7 +203,11 @@ BAD_INPUT = [
     ),
     ("fit --model.optimizer.lr -1", 2, "Invalid learning rate: -1.0"),
     ("fit --model.lr_scheduler StepLR", 2, "--model.lr_scheduler.step_size is missing"),
-    ("fit --model.lr_scheduler SequentialLR", 2, "name optimcifar.SequentialSchedule or optimcifar.ChainedSchedule"),
+    (
+        "fit --model.lr_scheduler SequentialLR",
+        2,
+        "use optimcifar.SequentialSchedule or optimcifar.ChainedSchedule instead",
+    ),
     ("fit --model.lr_scheduler ChainedScheduler", 2, "made already: use optimcifar.ChainedSchedule"),
     (
         "fit --model.optimizer not_there.Adam",

@@ -15,9 +15,9 @@ from tqdm import tqdm
 from optimcifar.callbacks.averaging import WeightAverages
 from optimcifar.callbacks.run_summary import EpochMetrics, device_name, import_path
 from optimcifar.data.datamodule import image_data
-from optimcifar.messages import count
 from optimcifar.optim.schedules import LRInterval, remarks, run_length
-from optimcifar.runs.run_files import AVERAGES
+from optimcifar.runs.folder import AVERAGES
+from optimcifar.text import count
 
 
 class EpochBar(TQDMProgressBar):

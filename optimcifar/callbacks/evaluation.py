@@ -15,8 +15,8 @@ from torch import Tensor
 
 from optimcifar.callbacks.run_summary import device_name, versions
 from optimcifar.data.datamodule import image_data
+from optimcifar.runs.atomic import write_atomically
 from optimcifar.runs.logger import short
-from optimcifar.runs.run_files import write_whole
 
 
 class EvaluationSummary(Callback):
@@ -46,7 +46,7 @@ class EvaluationSummary(Callback):
             "versions": versions(),
         }
         path = _beside(trainer.ckpt_path, ".test.json")
-        write_whole(path, json.dumps(values, indent=2) + "\n")
+        write_atomically(path, json.dumps(values, indent=2) + "\n")
         _print_result("test", "test", trainer, data.test_size, data.dataset_name)
         print(f"written to {path}")
 
@@ -75,7 +75,7 @@ class PredictionWriter(BasePredictionWriter):
         rows = zip(data.val_positions.tolist(), data.val_labels.tolist(), probabilities, strict=False)
         writer.writerows(_row(data.class_names, *row) for row in rows)
         path = _beside(trainer.ckpt_path, ".predictions.csv")
-        write_whole(path, text.getvalue())
+        write_atomically(path, text.getvalue())
         print(f"{len(probabilities):,} validation images of {data.dataset_name} predicted\nwritten to {path}")
 
 

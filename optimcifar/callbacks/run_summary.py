@@ -19,8 +19,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from optimcifar.callbacks.divergence import StopAtDivergence
 from optimcifar.callbacks.optimizer_cost import OptimizerCost
 from optimcifar.data.datamodule import image_data
+from optimcifar.runs.atomic import write_atomically
 from optimcifar.runs.logger import RunLogger, run_folder, short
-from optimcifar.runs.run_files import write_whole
 
 _Kind = TypeVar("_Kind", bound=Callback)
 
@@ -177,7 +177,7 @@ class RunSummary(EpochMetrics):
             "versions": versions(),
         }
         if folder := run_folder(trainer):
-            write_whole(folder / "summary.json", json.dumps(self.values, indent=2) + "\n")
+            write_atomically(folder / "summary.json", json.dumps(self.values, indent=2) + "\n")
 
     def _cost(self, trainer: Trainer) -> dict[str, float | int | None]:
         """Return what the optimizer cost, where an ``OptimizerCost`` measured it."""

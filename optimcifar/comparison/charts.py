@@ -10,7 +10,7 @@ import altair as alt
 
 from optimcifar.comparison.significance import estimate
 from optimcifar.comparison.tables import Comparison
-from optimcifar.runs.run_files import AVERAGES
+from optimcifar.runs.folder import AVERAGES
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, without their yellow, too light for lines. Beyond
 # seven configurations the same colours come again with dashed lines and other points.

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optimcifar.messages import BriefParser, UsageError, count
-from optimcifar.runs.run_files import write_whole
+from optimcifar.errors import UsageError, UsageParser
+from optimcifar.runs.atomic import write_atomically
+from optimcifar.text import count
 
 if TYPE_CHECKING:
     from optimcifar.runs.results import RunResult
@@ -25,8 +26,8 @@ All other options are those of optimcifar fit and hold for all runs. The same co
 cut off."""
 
 
-def _compare_parser() -> BriefParser:
-    parser = BriefParser(
+def _compare_parser() -> UsageParser:
+    parser = UsageParser(
         "optimcifar compare",
         usage="optimcifar compare CONFIG[:KEY=VALUE...] ... [options]",
         description="Run several configurations over several seeds, and report which is better and how sure that is.",
@@ -45,8 +46,8 @@ def _compare_parser() -> BriefParser:
     return parser
 
 
-def _report_parser() -> BriefParser:
-    parser = BriefParser(
+def _report_parser() -> UsageParser:
+    parser = UsageParser(
         "optimcifar report",
         description="Draw again what a comparison shows, or compare folders of single runs.",
         allow_abbrev=False,
@@ -90,8 +91,10 @@ def compare(args: list[str]) -> int:
     print(f"{what}, in {options.out}", flush=True)
     with connect(options.jobs, options.scheduler) as client:
         refuse_changes(runs, check_runs(client, runs))
-        choice = {"configurations": [entry.name for entry in entries], "baseline": baseline}
-        write_whole(options.out / "comparison.json", json.dumps({**choice, "target_acc": options.target_acc}) + "\n")
+        choice: dict[str, Any] = {"configurations": [entry.name for entry in entries], "baseline": baseline}
+        write_atomically(
+            options.out / "comparison.json", json.dumps({**choice, "target_acc": options.target_acc}) + "\n"
+        )
         try:
             with RunTable(runs) as table:
                 results = make_runs(client, runs, table.show)

@@ -15,7 +15,7 @@ from distributed.scheduler import KilledWorker
 
 from optimcifar.comparison import worker
 from optimcifar.comparison.plan import Run
-from optimcifar.messages import UsageError, error_message
+from optimcifar.errors import UsageError, error_message
 
 # A run is tried again from its last checkpoint when its worker dies; one that kills so many is given up.
 _DEATHS = 10

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from optimcifar.messages import UsageError
+from optimcifar.errors import UsageError
 
 # What compare decides for every run itself, and what it has instead.
 _DECIDED = {

@@ -16,8 +16,9 @@ import vl_convert
 from optimcifar.comparison.charts import Charts
 from optimcifar.comparison.significance import FEWEST_SEEDS, LEVEL
 from optimcifar.comparison.tables import Comparison, Row, configuration_rows, run_rows, to_csv, unequal_starts
-from optimcifar.messages import count
-from optimcifar.runs.run_files import AVERAGES, write_whole
+from optimcifar.runs.atomic import write_atomically
+from optimcifar.runs.folder import AVERAGES
+from optimcifar.text import count
 
 _NAMES = {"val_acc": "validation accuracy", "test_acc": "test accuracy"}
 
@@ -30,13 +31,13 @@ def write_report(comparison: Comparison, out: Path) -> None:
         out: the folder, made if it is not there.
     """
     rows = configuration_rows(comparison)
-    write_whole(out / "results.csv", to_csv(run_rows(comparison)))
-    write_whole(out / "summary.csv", to_csv(rows))
-    write_whole(out / "summary.md", _markdown(comparison, rows))
+    write_atomically(out / "results.csv", to_csv(run_rows(comparison)))
+    write_atomically(out / "summary.csv", to_csv(rows))
+    write_atomically(out / "summary.md", _markdown(comparison, rows))
     for name, chart in Charts(comparison).all().items():
         for ending in ("svg", "png"):
             chart.save(str(out / f"{name}.{ending}"), scale_factor=2 if ending == "png" else 1)
-    write_whole(out / "report.html", _page(comparison, rows))
+    write_atomically(out / "report.html", _page(comparison, rows))
 
 
 def circumstances(comparison: Comparison) -> str:

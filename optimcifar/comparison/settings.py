@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from optimcifar.comparison.plan import Run
-from optimcifar.messages import UsageError
+from optimcifar.errors import UsageError
 
 # Where a comparison lies says nothing of what its runs are.
 _PLACES = ("trainer.logger.",)

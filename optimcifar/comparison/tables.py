@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from optimcifar.comparison.significance import Difference, Estimate, best_group, compare, estimate
-from optimcifar.runs.results import WEIGHTS, RunResult
-from optimcifar.runs.run_files import AVERAGES, ENDED
+from optimcifar.runs.folder import AVERAGES, ENDED, WEIGHTS
+from optimcifar.runs.results import RunResult
 
 Row = dict[str, Any]
 

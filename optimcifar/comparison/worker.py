@@ -10,8 +10,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from optimcifar.runs.results import WEIGHTS
-from optimcifar.runs.run_files import ENDED, read_status, write_whole
+from optimcifar.runs.atomic import write_atomically
+from optimcifar.runs.folder import ENDED, WEIGHTS, RunFolder
 
 _DIVERGED = 3  # the exit status of a run that diverged, which is a result as others are
 
@@ -36,7 +36,7 @@ def make(options: tuple[str, ...], folder: Path, seed: int) -> dict[str, Any]:
     # Workers share the machine: more threads than one would wait for each other.
     torch.set_num_threads(1)
     error = None
-    if read_status(folder) not in ENDED:
+    if RunFolder(folder).status() not in ENDED:
         command = ["resume", str(folder)] if (folder / "config.yaml").exists() else ["fit", *options]
         if command[0] == "fit":
             shutil.rmtree(folder, ignore_errors=True)  # a run that was cut off before it wrote what it is
@@ -45,10 +45,10 @@ def make(options: tuple[str, ...], folder: Path, seed: int) -> dict[str, Any]:
         tested = not checkpoint.exists() or checkpoint.with_suffix(".test.json").exists()
         error = error if tested else error or _failure(["test", "--ckpt_path", str(checkpoint)])
     if error is None:
-        return {"status": read_status(folder)}
-    if read_status(folder) is None:
+        return {"status": RunFolder(folder).status()}
+    if RunFolder(folder).status() is None:
         # It failed before training started, and is to be seen in the tables all the same.
-        write_whole(folder / "summary.json", json.dumps({"status": "failed", "seed": seed, "error": error}) + "\n")
+        write_atomically(folder / "summary.json", json.dumps({"status": "failed", "seed": seed, "error": error}) + "\n")
     return {"status": "failed", "error": error}
 
 

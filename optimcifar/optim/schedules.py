@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_schedules
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from optimcifar.messages import count
+from optimcifar.text import count
 
 LRSchedulerCallable = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
 LRInterval = Literal["epoch", "step"]

@@ -15,7 +15,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from optimcifar.runs.run_files import write_whole
+from optimcifar.runs.atomic import write_atomically
 
 #: The columns that every ``metrics.csv`` has, in this order; others follow.
 COLUMNS = ("epoch", "step", "lr", "train_loss", "train_acc", "val_loss", "val_acc", "seconds")
@@ -100,7 +100,7 @@ class RunLogger(CSVLogger):
         writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(row | {"epoch": epoch} for epoch, row in sorted(self._rows.items()))
-        write_whole(Path(self.log_dir) / "metrics.csv", text.getvalue())
+        write_atomically(Path(self.log_dir) / "metrics.csv", text.getvalue())
 
     def finalize(self, status: str) -> None:
         """Do nothing: every row is written when it comes."""
@@ -136,7 +136,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Write a checkpoint."""
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        write_whole(Path(path), content.getvalue())
+        write_atomically(Path(path), content.getvalue())
 
 
 def run_folder(trainer: Trainer) -> Path | None:

@@ -9,11 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from optimcifar.runs.run_files import AVERAGES
-
-#: The kinds of a run's weights that are tested, the final ones and averages of them, by the names of their checkpoints;
-#: and the suffix of the names of what is measured on them.
-WEIGHTS = {"last": "", **{name: f"_{name}" for name in AVERAGES}}
+from optimcifar.runs.folder import WEIGHTS
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ import yaml
 from lightning.pytorch.cli import LightningArgumentParser
 from torch.optim.lr_scheduler import LRScheduler
 
-from optimcifar.messages import UsageError, usage_message
+from optimcifar.errors import UsageError
 from optimcifar.optim.schedules import HORIZONS
+from optimcifar.training.usage_messages import usage_message
 
 # The options that name a class whose arguments are options below them.
 _CLASS_OPTIONS = ("--data", "--model.net", "--model.optimizer", "--model.lr_scheduler")

@@ -29,14 +29,17 @@ from optimcifar.callbacks.run_summary import RunSummary
 from optimcifar.data.cifar10 import CIFAR10DataModule  # noqa: F401
 from optimcifar.data.datamodule import ImageDataModule
 from optimcifar.data.shapes10 import Shapes10DataModule  # noqa: F401
-from optimcifar.messages import UsageError, count
+from optimcifar.errors import UsageError
 from optimcifar.optim.muon import MuonWithAux  # noqa: F401
 from optimcifar.optim.schedules import ChainedSchedule, SequentialSchedule  # noqa: F401
+from optimcifar.runs.atomic import write_atomically
+from optimcifar.runs.folder import AVERAGES, ENDED, RunFolder
 from optimcifar.runs.logger import RunLogger, WholeCheckpoints, run_folder
-from optimcifar.runs.run_files import AVERAGES, ENDED, read_status, write_whole
+from optimcifar.text import count
 from optimcifar.training.arguments import MODEL_ARGUMENTS, Parser, read_hyperparameters, start_from_own_defaults
 from optimcifar.training.classifier import ImageClassifier
 from optimcifar.training.profiler import NoProfiler
+from optimcifar.training.usage_messages import innermost_reason
 
 # Of a schedule that is made to see that it can be, before the run's own length is known.
 _SOME_LENGTH = 1_000_000
@@ -77,7 +80,7 @@ class WholeConfig(SaveConfigCallback):
             path = folder / "config.yaml"
             if path.exists():
                 raise FileExistsError(f"{folder} holds another run: choose another folder, or resume that run")
-            write_whole(path, self.parser.dump(self.config, skip_none=False))
+            write_atomically(path, self.parser.dump(self.config, skip_none=False))
 
 
 class TrainingCLI(LightningCLI):
@@ -159,6 +162,19 @@ class TrainingCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Do nothing: Lightning would let the checkpoint win over the command line without a word."""
+
+    def instantiate_classes(self) -> None:
+        """Build the model, the data and the trainer.
+
+        Raises:
+            ValueError: an argument is out of range.
+        """
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            if "Errors:" not in str(error):
+                raise
+            raise UsageError(innermost_reason(str(error))) from error
 
     def after_instantiate_classes(self) -> None:
         """Leave it to EvaluationSummary to print the figures of the package's own data."""
@@ -291,7 +307,7 @@ def resume(folder: Path) -> TrainingCLI:
     config, checkpoint = folder / "config.yaml", folder / "checkpoints" / "last.ckpt"
     if not config.is_file():
         raise UsageError(f"{folder} holds no run to go on with: there is no {config.name} in it")
-    if (status := read_status(folder)) in ENDED:
+    if (status := RunFolder(folder).status()) in ENDED:
         raise UsageError(f"the run in {folder} is {status}: there is nothing to go on with")
     from_checkpoint = ["--ckpt_path", str(checkpoint)] if checkpoint.exists() else []
     return run(["fit", "--config", str(config), *from_checkpoint], resumed=folder)

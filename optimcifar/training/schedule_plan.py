@@ -17,9 +17,10 @@ from lightning.pytorch.callbacks import StochasticWeightAveraging
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from optimcifar.callbacks.console_output import schedule_lines
-from optimcifar.messages import UsageError, count
+from optimcifar.errors import UsageError
 from optimcifar.optim.schedules import LRInterval, run_length
-from optimcifar.runs.run_files import write_whole
+from optimcifar.runs.atomic import write_atomically
+from optimcifar.text import count
 from optimcifar.training.lightning_cli import TrainingCLI, run
 
 # Points of a picture: more than its pixels.
@@ -46,7 +47,7 @@ class PlannedRates:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([self.unit, *self._names()])
         writer.writerows([number, *rates] for number, rates in enumerate(self.rates, start=1))
-        write_whole(path, text.getvalue())
+        write_atomically(path, text.getvalue())
 
     def write_png(self, path: Path) -> None:
         """Draw the rates over epochs or steps."""
@@ -69,7 +70,7 @@ class PlannedRates:
         line.properties(title=alt.Title(self.lines[0].removeprefix("schedule").strip(), limit=520, fontSize=11)).save(
             content, format="png", scale_factor=2
         )
-        write_whole(path, content.getvalue())
+        write_atomically(path, content.getvalue())
 
     def describe(self) -> str:
         """Say what the schedule is, and what rates it comes to."""

@@ -23,7 +23,7 @@ from typing import Any
 
 from circumstances import circumstances
 
-from optimcifar.messages import count
+from optimcifar.text import count
 
 _BUSY = [sys.executable, "-c", "while True: pass"]
 

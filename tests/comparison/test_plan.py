@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from optimcifar.comparison.plan import parse_entries, parse_seeds, plan_runs
-from optimcifar.messages import UsageError
+from optimcifar.errors import UsageError
 
 
 @pytest.fixture(autouse=True)

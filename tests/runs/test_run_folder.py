@@ -19,8 +19,8 @@ from lightning.pytorch import Trainer, seed_everything
 from optimcifar import ConvNet, ImageClassifier, RunLogger, Shapes10DataModule
 from optimcifar.callbacks.divergence import StopAtDivergence
 from optimcifar.callbacks.run_summary import import_path
+from optimcifar.runs.atomic import write_atomically
 from optimcifar.runs.logger import COLUMNS, short
-from optimcifar.runs.run_files import write_whole
 
 
 def rows_of(run: Path) -> list[dict[str, str]]:
@@ -214,14 +214,14 @@ def test_runs_take_folders_of_their_own(tmp_path: Path) -> None:
 
 def test_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "table.csv"
-    write_whole(path, "old\n")
+    write_atomically(path, "old\n")
 
     def fail(self: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device", str(target))
 
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match="No space left"):
-        write_whole(path, "new\n")
+        write_atomically(path, "new\n")
     assert path.read_text() == "old\n"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -1,0 +1,78 @@
+"""The files of a run's folder, by name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+#: The statuses of a run that is over and has a result.
+ENDED = ("finished", "diverged")
+
+#: The averages of the weights: equal-weight (``swa``) and exponential (``ema``).
+AVERAGES = ("swa", "ema")
+
+#: The weights of a run that are tested, by the names of their checkpoints: the final ones and the averages. The values
+#: are the suffixes of the metrics measured on them: ``val_acc``, ``val_acc_swa``, ``val_acc_ema``.
+WEIGHTS = {"last": "", **{name: f"_{name}" for name in AVERAGES}}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder.
+
+    Attributes:
+        path: the folder; it need not exist.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration, which ``optimcifar fit --config`` can read again."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """The metrics, one row per epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def summary(self) -> Path:
+        """What was run, how it ended, and what it cost."""
+        return self.path / "summary.json"
+
+    def checkpoint(self, weights: str = "last") -> Path:
+        """Return the checkpoint of the final weights, or of an average: one of ``WEIGHTS``."""
+        return self.path / "checkpoints" / f"{weights}.ckpt"
+
+    def checkpoints(self) -> list[Path]:
+        """Return the checkpoints that exist, sorted by name."""
+        return sorted(self.path.glob("checkpoints/*.ckpt"))
+
+    def status(self) -> str | None:
+        """Return the run's status, or None where there is no readable summary."""
+        try:
+            return str(json.loads(self.summary.read_text(encoding="utf-8"))["status"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def test_result(checkpoint: Path) -> Path:
+    """Return the file that holds the test metrics of a checkpoint."""
+    return checkpoint.with_suffix(".test.json")
+
+
+def predictions(checkpoint: Path) -> Path:
+    """Return the file that holds the predictions of a checkpoint."""
+    return checkpoint.with_suffix(".predictions.csv")
+
+
+def comparison_run(out: Path, name: str, seed: int) -> RunFolder:
+    """Return the folder of one run of a comparison in ``out``."""
+    return RunFolder(out / "runs" / name / f"seed-{seed}")
+
+
+def comparison_runs(out: Path) -> list[RunFolder]:
+    """Return the folders of a comparison's runs that have a summary, in no particular order."""
+    return [RunFolder(summary.parent) for summary in out.glob("runs/*/seed-*/summary.json")]

@@ -1,0 +1,21 @@
+"""Small helpers for the text of messages."""
+
+from __future__ import annotations
+
+_LONGEST_LINE = 300
+
+
+def count(number: int, noun: str) -> str:
+    """Write a number with its noun: ``1 run``, ``24 runs``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def first_lines(text: str) -> str:
+    """Return the first two non-empty lines of a text, each cut to what a terminal can show.
+
+    A first line that ends in a colon is joined with the next one.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if lines and lines[0].endswith(":"):
+        lines = [" ".join(lines[:2]), *lines[2:]]
+    return "\n".join(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..." for line in lines[:2])
