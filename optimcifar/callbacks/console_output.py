@@ -15,7 +15,9 @@ from tqdm import tqdm
 from optimcifar.callbacks.averaging import WeightAverages
 from optimcifar.callbacks.run_summary import EpochMetrics, device_name, import_path
 from optimcifar.data.datamodule import image_data
-from optimcifar.optim.schedules import LRInterval, remarks, run_length
+from optimcifar.optim.horizons import run_length
+from optimcifar.optim.schedule_notes import schedule_notes
+from optimcifar.optim.types import LRInterval
 from optimcifar.runs.folder import AVERAGES
 from optimcifar.text import count
 
@@ -89,7 +91,7 @@ def schedule_lines(trainer: Trainer) -> list[str]:
         lines.append(f"schedule   {_schedule(config.scheduler)}, every {config.interval}")
         interval: LRInterval = config.interval  # type: ignore[assignment]  # one of the two by our own choice
         length = run_length(trainer, interval)
-        found = remarks(config.scheduler, length, interval) if length else ()
+        found = schedule_notes(config.scheduler, length, interval) if length else ()
         lines += [f"           note: {remark}" for remark in found]
     return lines or ["schedule   none, the learning rate is constant"]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW, Muon, Optimizer
 
-OptimizerCallable = Callable[[Iterable[Any]], Optimizer]
+from optimcifar.optim.types import OptimizerCallable
 
 
 class MuonWithAux(Optimizer):

@@ -15,7 +15,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from torch.optim.lr_scheduler import LRScheduler
 
 from optimcifar.errors import UsageError
-from optimcifar.optim.schedules import HORIZONS
+from optimcifar.optim.horizons import HORIZONS
 from optimcifar.training.usage_messages import usage_message
 
 # The options that name a class whose arguments are options below them.

@@ -15,9 +15,9 @@ from torchmetrics import MeanMetric
 
 from optimcifar.data.images import Images
 from optimcifar.networks.convnet import ConvNet
-from optimcifar.optim.muon import OptimizerCallable
+from optimcifar.optim.horizons import missing_horizon, run_length, with_horizon
 from optimcifar.optim.param_groups import ParamRule, check_options, grouped_parameters
-from optimcifar.optim.schedules import LRInterval, LRSchedulerCallable, missing_horizon, run_length, with_horizon
+from optimcifar.optim.types import LRInterval, LRSchedulerCallable, OptimizerCallable
 
 # The hyperparameter by which LightningCLI marks what it can build again from a checkpoint.
 _INSTANTIATOR = "_instantiator"

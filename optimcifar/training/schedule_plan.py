@@ -18,7 +18,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from optimcifar.callbacks.console_output import schedule_lines
 from optimcifar.errors import UsageError
-from optimcifar.optim.schedules import LRInterval, run_length
+from optimcifar.optim.horizons import run_length
+from optimcifar.optim.types import LRInterval
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.text import count
 from optimcifar.training.lightning_cli import TrainingCLI, run

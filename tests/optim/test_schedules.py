@@ -20,7 +20,9 @@ from torch.optim import lr_scheduler
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from optimcifar import ImageClassifier, SequentialSchedule, Shapes10DataModule
-from optimcifar.optim.schedules import LRInterval, remarks, run_length
+from optimcifar.optim.horizons import run_length
+from optimcifar.optim.schedule_notes import schedule_notes
+from optimcifar.optim.types import LRInterval
 
 # What is written in the configuration, and the rates of four epochs that start from 1.
 SCHEDULES: dict[str, tuple[dict[str, Any], list[float]]] = {
@@ -216,7 +218,7 @@ def test_schedule_by_steps_goes_on_as_if_it_had_not_been_interrupted(
 
 
 def remarks_on(make: Callable[[torch.optim.Optimizer], Any], length: int = 10) -> list[str]:
-    return list(remarks(make(torch.optim.SGD([torch.zeros(1)], lr=1.0, momentum=0.9)), length, "epoch"))
+    return list(schedule_notes(make(torch.optim.SGD([torch.zeros(1)], lr=1.0, momentum=0.9)), length, "epoch"))
 
 
 @pytest.mark.parametrize(
