@@ -1,11 +1,11 @@
-"""The convolutional network that every optimizer here is compared on."""
+"""The convolutional network that optimizers are compared on by default."""
 
 from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# A CPU pools this many channels at a time, and one by one what is left over.
+# Channels that a CPU pools at a time; it pools leftover channels one by one.
 _LANES = 8
 
 
@@ -13,8 +13,8 @@ class ConvNet(nn.Module):
     """LeNet-style network for 32x32 RGB images, 62,006 parameters for ten classes.
 
     conv 3->6 5x5, ReLU, 2x2 max pool, conv 6->16 5x5, ReLU, 2x2 max pool, linear 400-120-84-classes
-    with ReLU between; PyTorch's default initialisation. It is the network of PyTorch's tutorial
-    "Training a Classifier" and shares its state-dict names, so a state dict of either loads into the other.
+    with ReLU between; PyTorch's default initialisation. Same network and state-dict names as in PyTorch's tutorial
+    "Training a Classifier": each loads the other's state dict.
 
     Args:
         num_classes: number of logits, at least 1.
@@ -40,12 +40,10 @@ class ConvNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, (N, num_classes), of ``images``, (N, 3, 32, 32) float32."""
-        # ReLU grows with its input, so pooling first gives the same values and gradients with a quarter of the ReLUs.
         if images.device.type == "cpu":
-            x = F.relu_(convolve_and_pool(self.conv1, images))  # (N, 8, 14, 14), the last two of them zero
-            weight = F.pad(self.conv2.weight, (0, 0, 0, 0, 0, _LANES - self.conv2.in_channels))
-            x = F.conv2d(x, weight, self.conv2.bias)  # (N, 16, 10, 10)
+            x = convolutions_on_cpu(self.conv1, self.conv2, images)  # (N, 16, 10, 10)
         else:
+            # Pooling commutes with ReLU, which then has a quarter of the values to process.
             x = F.relu_(F.max_pool2d(self.conv1(images), 2))  # (N, 6, 14, 14)
             x = self.conv2(x)  # (N, 16, 10, 10)
         x = F.relu_(F.max_pool2d(x, 2))  # (N, 16, 5, 5)
@@ -56,20 +54,27 @@ class ConvNet(nn.Module):
         return logits
 
 
-def convolve_and_pool(conv: nn.Conv2d, images: Tensor) -> Tensor:
-    """Return ``max_pool2d(conv(images), 2)`` with channels of zeros up to ``_LANES``, faster on a CPU.
+def convolutions_on_cpu(conv1: nn.Conv2d, conv2: nn.Conv2d, images: Tensor) -> Tensor:
+    """Return ``conv2(relu(max_pool2d(conv1(images), 2)))``, faster on a CPU."""
+    x = F.relu_(convolve_and_pool(conv1, images))  # (N, 8, 14, 14), the last two channels are zero
+    weight = F.pad(conv2.weight, (0, 0, 0, 0, 0, _LANES - conv2.in_channels))
+    return F.conv2d(x, weight, conv2.bias)  # (N, 16, 10, 10)
 
-    One convolution of stride 2 computes the four values under every pooling window as channels of their own: six
-    channels fill a CPU's registers badly, four times eight fill them well, and memory is gone through once.
+
+def convolve_and_pool(conv: nn.Conv2d, images: Tensor) -> Tensor:
+    """Return ``max_pool2d(conv(images), 2)`` padded with zeros to ``_LANES`` channels, faster on a CPU.
+
+    A single convolution of stride 2 computes the four values of every pooling window as separate channels: 4 x 8
+    channels fill a CPU's registers, 6 do not, and the images are read only once.
     """
     extra, size = _LANES - conv.out_channels, conv.kernel_size[0] + 1
-    # The kernel at its four places within a kernel one row and one column larger.
+    # The kernel at each of its four positions in a kernel one row and one column larger.
     weight = F.pad(conv.weight, (1, 1, 1, 1, 0, 0, 0, extra)).unfold(2, size, 1).unfold(3, size, 1)
     weight = weight.permute(2, 3, 0, 4, 5, 1).reshape(4 * _LANES, size, size, conv.in_channels)
     x = F.conv2d(images, weight.permute(0, 3, 1, 2), stride=2)  # (N, 4 * lanes, H, W)
     batch, _, height, width = x.shape
     x = x.permute(0, 2, 3, 1).reshape(batch, height * width, 4, _LANES).permute(0, 3, 1, 2)
     x = F.max_pool2d(x, (1, 4)).view(batch, _LANES, height, width)
-    assert conv.bias is not None, "PyTorch's types allow a convolution without"
-    # After the maximum, which it does not change, there are four times fewer values to add it to.
+    assert conv.bias is not None, "ConvNet's convolutions have one; the type of nn.Conv2d allows None"
+    # The bias does not change which value is largest; after pooling there are a quarter of the values to add it to.
     return x + F.pad(conv.bias, (0, extra)).view(-1, 1, 1)

@@ -1,1 +1,1 @@
-"""Optimizers, parameter groups and learning-rate schedules beyond PyTorch's own."""
+"""Optimizers, parameter groups and learning-rate schedules that PyTorch does not have."""

@@ -34,15 +34,15 @@ def with_horizon(make: LRSchedulerCallable, length: int | None) -> LRSchedulerCa
 
     Raises:
         ValueError: the length argument is left out and ``length`` is None, or the schedule is PyTorch's
-            ``ChainedScheduler``, which takes schedules and not an optimizer.
+            ``ChainedScheduler``, which takes built schedules instead of an optimizer.
     """
     if _class_of(make) is ChainedScheduler:
-        raise ValueError("ChainedScheduler takes schedules that are made already: use optimcifar.ChainedSchedule")
+        raise ValueError("ChainedScheduler takes schedules that are already built: use optimcifar.ChainedSchedule")
     name = missing_horizon(make)
     if name is None:
         return make
     if length is None and not _combines_schedules(make):
-        raise ValueError(f"{name} is left out, and the run has no length that could take its place: set max_epochs")
+        raise ValueError(f"{name} is left out and the run has no length to use instead: set max_epochs")
     return partial(make, **{name: length})
 
 
@@ -61,13 +61,13 @@ def run_length(trainer: Trainer, interval: LRInterval) -> int | None:
 
 
 def _class_of(make: LRSchedulerCallable) -> type[LRScheduler] | None:
-    # A partial made from a configuration calls jsonargparse, whose first argument is the class.
+    # A partial built from a configuration calls jsonargparse with the class as its first argument.
     candidates = (make.func, *make.args) if isinstance(make, partial) else (make,)
     kinds = (kind for kind in candidates if inspect.isclass(kind) and issubclass(kind, LRScheduler))
     return next(kinds, None)
 
 
 def _combines_schedules(make: LRSchedulerCallable) -> bool:
-    """Return whether a schedule is made of others: it needs a length only if one of them does."""
+    """Return whether a schedule is made of others; it needs a length only if one of them does."""
     kind = _class_of(make)
     return kind is not None and "schedulers" in inspect.signature(kind).parameters

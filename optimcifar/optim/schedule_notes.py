@@ -13,12 +13,12 @@ from optimcifar.text import count
 
 
 def schedule_notes(scheduler: object, length: int, unit: LRInterval) -> Iterator[str]:
-    """Yield a note where a run of ``length`` cuts a schedule short or makes it start again.
+    """Yield a note where a run of ``length`` cuts a schedule short or makes it restart.
 
     Args:
-        scheduler: the schedule, already built.
+        scheduler: a built schedule.
         length: length of the run, in ``unit``.
-        unit: how often the schedule moves.
+        unit: when the schedule sets the learning rate.
 
     Raises:
         ValueError: the schedule cannot continue to the end of the run.
@@ -33,10 +33,10 @@ def schedule_notes(scheduler: object, length: int, unit: LRInterval) -> Iterator
         case torch_schedules.OneCycleLR(total_steps=horizon) if horizon < length:
             raise ValueError(f"{name} ends after {count(horizon, unit)}, and {run}: leave total_steps out")
         case torch_schedules.CosineAnnealingLR(T_max=horizon) if horizon < length:
-            yield f"{name} is at its lowest after {count(horizon, unit)} and then rises again: {run}"
+            yield f"{name} reaches its minimum after {count(horizon, unit)}, then rises: {run}"
         case torch_schedules.MultiStepLR() if max(scheduler.milestones, default=0) >= length:
             late = sorted(milestone for milestone in scheduler.milestones if milestone >= length)
-            yield f"{name} has milestones that are not reached, {', '.join(map(str, late))}: {run}"
+            yield f"{name} does not reach its milestones {', '.join(map(str, late))}: {run}"
         case torch_schedules.CosineAnnealingWarmRestarts():
             yield from _cycle_notes(name, _restarts(scheduler.T_0, scheduler.T_mult), length, unit)
         case torch_schedules.CyclicLR():
@@ -62,7 +62,7 @@ def _cycle_notes(name: str, restarts: Iterator[int], length: int, unit: LRInterv
     if within:
         listed = ", ".join(within[:3]) + (", ..." if len(within) > 3 else "")
         end = "" if reached[-1] == length else ", and the run ends within a cycle"
-        yield f"{name} starts again after {listed} of {count(length, unit)}{end}"
+        yield f"{name} restarts after {listed} of {count(length, unit)}{end}"
     elif not reached:
         yield f"{name} does not finish its first cycle: the run has {count(length, unit)}"
 

@@ -14,20 +14,20 @@ from optimcifar.text import count
 
 
 class SequentialSchedule(torch_schedules.SequentialLR):
-    """Schedules one after the other, such as a warm-up and then a cosine: ``SequentialLR`` for configurations.
+    """Schedules in sequence, such as a warm-up and then a cosine: ``SequentialLR`` for configurations.
 
     PyTorch's class takes schedules that are already built, which a configuration cannot express. A schedule whose
-    length argument is left out gets the length of its part.
+    length argument is left out gets the length of its part of the run.
 
     Args:
-        optimizer: optimizer whose learning rates are set.
-        schedulers: each is called with the optimizer and returns a schedule.
-        milestones: after how many epochs or steps (see ``lr_interval``) each next schedule takes over.
-        total_iters: epochs or steps in all; None for the length of the run.
+        optimizer: the optimizer to schedule.
+        schedulers: called with the optimizer, each returns a schedule.
+        milestones: epochs or steps, as ``lr_interval`` says, after which the next schedule takes over.
+        total_iters: total number of epochs or steps; None for the length of the run.
 
     Raises:
-        ValueError: the milestones do not rise, their number is not one less than that of the schedules, or a length
-            argument is left out and nothing sets it.
+        ValueError: the milestones do not rise or are not one fewer than the schedules, or a length argument is left
+            out and the run has no length.
 
     Example:
         >>> import torch
@@ -49,16 +49,16 @@ class SequentialSchedule(torch_schedules.SequentialLR):
         bounds = [0, *milestones]
         if len(milestones) != len(schedulers) - 1 or any(b <= a for a, b in pairwise(bounds)):
             raise ValueError(
-                "milestones must rise from above 0, one between each two schedulers, "
+                "milestones must be above 0, rising, and one fewer than the schedulers, "
                 f"got {milestones} for {count(len(schedulers), 'scheduler')}"
             )
         ends = [*milestones, total_iters]
-        # A part beyond the end of the run needs a valid length too; `schedule_notes` says that it is not reached.
+        # A part beyond the end of the run needs a valid length too; `schedule_notes` reports it.
         lengths = [None if end is None else max(end - start, 1) for start, end in zip(bounds, ends, strict=True)]
         made = [with_horizon(make, length)(optimizer) for make, length in zip(schedulers, lengths, strict=True)]
         super().__init__(optimizer, made, milestones)
 
-    # A property, because the saved state takes in every attribute of the instance.
+    # A property: an attribute would become part of the saved state.
     @property
     def schedules(self) -> list[LRScheduler]:
         """The schedules it is made of, in order."""
@@ -66,15 +66,15 @@ class SequentialSchedule(torch_schedules.SequentialLR):
 
 
 class ChainedSchedule(torch_schedules.ChainedScheduler):
-    """Schedules at the same time, each multiplying the rate: ``ChainedScheduler`` for configurations.
+    """Schedules applied together, each multiplying the rate: ``ChainedScheduler`` for configurations.
 
     Args:
-        optimizer: optimizer whose learning rates are set.
-        schedulers: each is called with the optimizer and returns a schedule.
-        total_iters: length for schedules whose length argument is left out; None for the length of the run.
+        optimizer: the optimizer to schedule.
+        schedulers: called with the optimizer, each returns a schedule.
+        total_iters: length of the schedules whose length argument is left out; None for the length of the run.
 
     Raises:
-        ValueError: there are no schedules, or a length argument is left out and nothing sets it.
+        ValueError: there are no schedules, or a length argument is left out and the run has no length.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Types of the functions that build optimizers and schedules."""
+"""Types of the optimizer and schedule arguments."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, Literal
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-#: Called with parameters or parameter groups.
+#: Builds an optimizer from parameters or parameter groups.
 OptimizerCallable = Callable[[Iterable[Any]], Optimizer]
 
-#: Called with the optimizer.
+#: Builds a schedule for an optimizer.
 LRSchedulerCallable = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
 
-#: How often a schedule moves.
+#: When a schedule sets the learning rate: after every epoch or after every optimizer step.
 LRInterval = Literal["epoch", "step"]

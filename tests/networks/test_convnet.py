@@ -6,10 +6,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from optimcifar import ConvNet
+from optimcifar.networks.convnet import convolutions_on_cpu
+
+MEMORY_FORMATS = [torch.contiguous_format, torch.channels_last]
 
 
 class TutorialNet(nn.Module):
-    """The network written out plainly, with pooling after ReLU, as an independent reference."""
+    """The tutorial's code, which pools after ReLU, as an independent reference."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,25 +36,55 @@ def test_has_62006_parameters() -> None:
     assert sum(p.numel() for p in ConvNet().parameters()) == 62_006
 
 
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_computes_what_the_tutorials_network_computes(memory_format: torch.memory_format) -> None:
+class ImagesElsewhere(Tensor):
+    """Images in main memory that claim to be on another device, so that the CPU computes what a GPU would."""
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]  # PyTorch declares an attribute
+        return torch.device("meta")
+
+
+@pytest.mark.parametrize("kind", [Tensor, ImagesElsewhere])
+@pytest.mark.parametrize("memory_format", MEMORY_FORMATS)
+def test_equals_the_tutorial_network_on_the_cpu_and_elsewhere(
+    memory_format: torch.memory_format, kind: type[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind is ImagesElsewhere:
+        monkeypatch.setattr(
+            "optimcifar.networks.convnet.convolutions_on_cpu", lambda *args: pytest.fail("took the path for CPUs")
+        )
     reference, net = TutorialNet(), ConvNet()
     net.load_state_dict(reference.state_dict())
     images = torch.randn(8, 3, 32, 32).to(memory_format=memory_format)
     labels = torch.arange(8)
-    for module in (reference, net):
-        F.cross_entropy(module(images), labels).backward()
-    torch.testing.assert_close(net(images), reference(images))
-    for mine, theirs in zip(net.parameters(), reference.parameters(), strict=True):
-        torch.testing.assert_close(mine.grad, theirs.grad)
+    logits, expected = net(images.as_subclass(kind)).as_subclass(Tensor), reference(images)
+    torch.testing.assert_close(logits, expected)
+    for output in (logits, expected):
+        F.cross_entropy(output, labels).backward()
+    for (name, parameter), other in zip(net.named_parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, other.grad, msg=name)
 
 
-def test_computes_without_the_cpus_way_on_other_devices() -> None:
+@pytest.mark.parametrize("memory_format", MEMORY_FORMATS)
+def test_fast_convolutions_on_the_cpu_equal_the_plain_ones(memory_format: torch.memory_format) -> None:
+    # In double precision: the two sum in different orders.
+    net = ConvNet().double().to(memory_format=memory_format)
+    images = torch.randn(8, 3, 32, 32).double().to(memory_format=memory_format).requires_grad_()
+    plain = net.conv2(F.max_pool2d(F.relu(net.conv1(images)), 2))
+    fast = convolutions_on_cpu(net.conv1, net.conv2, images)
+    torch.testing.assert_close(fast, plain)
+    inputs = [images, *net.conv1.parameters(), *net.conv2.parameters()]
+    weights = torch.randn_like(plain)
+    expected = torch.autograd.grad(plain, inputs, weights)
+    torch.testing.assert_close(torch.autograd.grad(fast, inputs, weights), expected)
+
+
+def test_runs_on_other_devices() -> None:
     assert ConvNet().to("meta")(torch.empty(2, 3, 32, 32, device="meta")).shape == (2, 10)
 
 
-def test_gradients_can_be_differentiated_again() -> None:
-    # Second-order optimizers need it.
+def test_second_derivatives_exist() -> None:
+    # Second-order optimizers need them.
     net = ConvNet()
     loss = F.cross_entropy(net(torch.randn(4, 3, 32, 32)), torch.arange(4))
     first = torch.autograd.grad(loss, list(net.parameters()), create_graph=True)
@@ -59,7 +92,7 @@ def test_gradients_can_be_differentiated_again() -> None:
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in net.parameters())
 
 
-def test_starts_from_the_same_weights_as_the_tutorials_network() -> None:
+def test_initial_weights_equal_those_of_the_tutorial_network() -> None:
     torch.manual_seed(3)
     reference = TutorialNet().state_dict()
     torch.manual_seed(3)
@@ -68,6 +101,6 @@ def test_starts_from_the_same_weights_as_the_tutorials_network() -> None:
     assert all(torch.equal(net[name], reference[name]) for name in net)
 
 
-def test_refuses_to_tell_no_classes_apart() -> None:
+def test_zero_classes_are_refused() -> None:
     with pytest.raises(ValueError, match="num_classes must be at least 1, got 0"):
         ConvNet(num_classes=0)

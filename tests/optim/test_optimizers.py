@@ -1,4 +1,4 @@
-"""Every optimizer of torch.optim, from the command line, and those that need more than a name."""
+"""Optimizers of torch.optim on the command line, Muon for whole networks, Schedule-Free, and parameter groups."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch import nn
 
 from optimcifar import ConvNet, ImageClassifier, MuonWithAux, ParamRule, Shapes10DataModule
 
-# What is given on the command line beside the name.
+# Options on the command line, besides the name.
 OPTIMIZERS: dict[str, list[str]] = {
     "ASGD": [],
     "Adadelta": [],
@@ -76,7 +76,7 @@ def initial_weights() -> dict[str, torch.Tensor]:
         ("Muon", "Muon takes matrices only, and this network has other parameters: use optimcifar.MuonWithAux"),
     ],
 )
-def test_optimizer_that_can_not_train_this_network_is_refused(
+def test_optimizer_that_cannot_train_this_network_is_refused(
     name: str, message: str, optimcifar: Callable[..., Outcome], small: list[str], tmp_path: Path
 ) -> None:
     outcome = optimcifar("fit", *small, "--model.optimizer", name)
@@ -103,7 +103,7 @@ def train(
 
 
 def batches(epochs: int = 1) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield the same batches without Lightning."""
+    """Yield the batches of `train`, without Lightning."""
     data = Shapes10DataModule(train_images=300, val_size=100, batch_size=50)
     data.setup("fit")
     raw = data.read_train()
@@ -113,7 +113,7 @@ def batches(epochs: int = 1) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
             yield values[chosen], raw.labels[chosen]
 
 
-def test_muon_is_pytorchs_on_matrices_and_flattened_kernels_and_adamw_on_the_rest() -> None:
+def test_muon_with_aux_equals_pytorchs_muon_on_flattened_kernels_and_adamw_on_biases() -> None:
     seed_everything(0)
     net, other = ConvNet(), ConvNet()
     other.load_state_dict(net.state_dict())
@@ -138,7 +138,7 @@ def test_muon_is_pytorchs_on_matrices_and_flattened_kernels_and_adamw_on_the_res
 
 
 @pytest.mark.parametrize("name", ["muon", "schedulefree", "groups"])
-def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(name: str, tmp_path: Path) -> None:
+def test_training_resumed_from_a_checkpoint_equals_uninterrupted_training(name: str, tmp_path: Path) -> None:
     optimizers: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
         "muon": lambda p: MuonWithAux(p, lr=0.02, aux=lambda rest: torch.optim.SGD(rest, lr=0.01, momentum=0.9)),
         "schedulefree": lambda p: schedulefree.AdamWScheduleFree(p, lr=0.01, warmup_steps=3),
@@ -148,7 +148,7 @@ def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(name: str, 
 
     class Save(Callback):
         def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
-            if trainer.global_step == 8:  # within the second epoch; Lightning goes on with the third
+            if trainer.global_step == 8:  # in the second epoch; saving must not change the run
                 trainer.save_checkpoint(tmp_path / "within.ckpt")
 
         def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -166,7 +166,7 @@ def test_training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(name: str, 
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_optimizer_with_modes_is_measured_and_saved_with_the_weights_that_it_means_to_be_used(tmp_path: Path) -> None:
+def test_validation_and_checkpoints_use_the_evaluation_weights_of_schedulefree(tmp_path: Path) -> None:
     seed_everything(0)
     classifier = ImageClassifier(optimizer=lambda p: schedulefree.SGDScheduleFree(p, lr=0.1, warmup_steps=2))
     measured: list[dict[str, float]] = []
@@ -235,7 +235,7 @@ model:
 """
 
 
-def test_rules_come_from_a_configuration_and_are_printed(
+def test_rules_in_a_configuration_are_applied_and_printed(
     optimcifar: Callable[..., Outcome], small: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "rules.yaml").write_text(RULES)
@@ -257,8 +257,11 @@ def test_rules_come_from_a_configuration_and_are_printed(
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ({"names": "conv*"}, "param_groups: no parameter has a name like 'conv*': net.conv1.weight, net.conv1.bias, "),
-        ({"max_ndim": 0}, "param_groups: no parameter with at most 0 dimensions has a name like '*'"),
+        (
+            {"names": "conv*"},
+            "param_groups: no parameter matches 'conv*'; the names are net.conv1.weight, ",
+        ),
+        ({"max_ndim": 0}, "param_groups: no parameter with at most 0 dimensions matches '*'"),
         ({"options": {"weight_decy": 0}}, "param_groups: SGD has no option 'weight_decy'; it has lr, momentum, "),
     ],
 )
@@ -270,12 +273,12 @@ def test_rule_without_effect_is_refused(
     assert message in outcome.err
 
 
-def test_muon_needs_a_matrix() -> None:
-    with pytest.raises(ValueError, match="Muon needs parameters of two dimensions or more, and there are none"):
+def test_muon_without_matrices_is_refused() -> None:
+    with pytest.raises(ValueError, match="Muon needs a parameter with at least two dimensions, got none"):
         MuonWithAux([torch.zeros(3)])
 
 
-def test_network_keeps_its_layout_under_muon() -> None:
+def test_muon_keeps_the_memory_format_of_kernels() -> None:
     net = ConvNet().to(memory_format=torch.channels_last)
     optimizer = MuonWithAux(net.parameters(), lr=0.1)
     before = net.conv2.weight.detach().clone()

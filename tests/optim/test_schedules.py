@@ -1,4 +1,4 @@
-"""Every schedule of torch.optim.lr_scheduler, from the command line, against rates worked out by hand."""
+"""Schedules of torch.optim.lr_scheduler on the command line, against a hand-written table of rates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from optimcifar.optim.horizons import run_length
 from optimcifar.optim.schedule_notes import schedule_notes
 from optimcifar.optim.types import LRInterval
 
-# What is written in the configuration, and the rates of four epochs that start from 1.
+# init_args in the configuration, and the rates of four epochs; the optimizer's rate is 1.
 SCHEDULES: dict[str, tuple[dict[str, Any], list[float]]] = {
     "LambdaLR": ({"lr_lambda": "falling.halved"}, [1, 0.5, 0.25, 0.125]),
     "MultiplicativeLR": ({"lr_lambda": "falling.less"}, [1, 0.9, 0.81, 0.729]),
@@ -33,7 +33,7 @@ SCHEDULES: dict[str, tuple[dict[str, Any], list[float]]] = {
     "ConstantLR": ({"factor": 0.5, "total_iters": 3}, [0.5, 0.5, 0.5, 1]),
     "LinearLR": ({"start_factor": 0.25}, [0.25, 0.4375, 0.625, 0.8125]),  # total_iters: the run's 4
     "ExponentialLR": ({"gamma": 0.5}, [1, 0.5, 0.25, 0.125]),
-    # up to the peak within 4 * 0.5 - 1 moves, and down along half a cosine within the other 2
+    # Rises to the peak in 4 * 0.5 - 1 epochs and falls along half a cosine in the other 2.
     "OneCycleLR": ({"max_lr": 1.0, "pct_start": 0.5, "final_div_factor": 1e9, "div_factor": 4.0}, [0.25, 1, 0.5, 0]),
     "CosineAnnealingLR": ({}, [1, 0.5 + math.sqrt(0.125), 0.5, 0.5 - math.sqrt(0.125)]),
     "CosineAnnealingWarmRestarts": ({"T_0": 2}, [1, 0.5, 1, 0.5]),
@@ -42,7 +42,7 @@ SCHEDULES: dict[str, tuple[dict[str, Any], list[float]]] = {
         [0.2, 0.6, 1.0, 0.6],
     ),
     "PolynomialLR": ({"power": 2.0}, [1, 9 / 16, 4 / 16, 1 / 16]),
-    # no improvement of a loss counts that is not ten times what it was, so every epoch but the first is a bad one
+    # Only a loss below a tenth of the best counts as better: every epoch but the first is a bad one.
     "ReduceLROnPlateau": ({"threshold": 0.9, "patience": 0, "factor": 0.5, "min_lr": 0.2}, [1, 1, 0.5, 0.25]),
     "SequentialLR": (
         {
@@ -52,7 +52,7 @@ SCHEDULES: dict[str, tuple[dict[str, Any], list[float]]] = {
             ],
             "milestones": [2],
         },
-        [0.5, 0.75, 1, 0.5],  # each the length of its part: 2, and the 2 that are left
+        [0.5, 0.75, 1, 0.5],  # each as long as its part: 2 epochs
     ),
     "ChainedScheduler": (
         {
@@ -67,8 +67,8 @@ SCHEDULES: dict[str, tuple[dict[str, Any], list[float]]] = {
         [0.1, 0.05, 0.25, 0.125],
     ),
 }
-COSINE: Any = partial(CosineAnnealingLR)  # with its length left out
-# PyTorch's own take schedules that are made already, which no configuration can name.
+COSINE: Any = partial(CosineAnnealingLR)  # T_max is left out
+# PyTorch's own classes take built schedules, which a configuration cannot express.
 NAMED = {"SequentialLR": "optimcifar.SequentialSchedule", "ChainedScheduler": "optimcifar.ChainedSchedule"}
 
 
@@ -111,7 +111,7 @@ def test_schedule(name: str, optimcifar: Callable[..., Outcome], tiny: list[str]
     assert (outcome.status, outcome.err) == (0, "")
     run = tmp_path / "lightning_logs" / "version_0"
     assert rates_of(run) == pytest.approx(rates, abs=1e-6)
-    # What was left out stands in the saved configuration as left out, and comes to the same again.
+    # The saved configuration leaves out the same arguments and gives the same rates.
     assert optimcifar("fit", "--config", run / "config.yaml").status == 0
     assert rates_of(run.with_name("version_1")) == pytest.approx(rates, abs=1e-6)
 
@@ -121,27 +121,36 @@ def test_plateau_follows_the_metric_that_the_configuration_names(
 ) -> None:
     plateau = "--model.lr_scheduler"
     monitored = (plateau, "lightning.pytorch.cli.ReduceLROnPlateau", f"{plateau}.monitor", "val_acc")
-    # No accuracy is ten times what the best one was: halved after every epoch but the first, whatever the loss does.
-    never = (f"{plateau}.mode", "max", f"{plateau}.threshold", 9, f"{plateau}.patience", 0, f"{plateau}.factor", 0.5)
-    outcome = optimcifar("fit", *tiny, "--model.optimizer.lr", 0.01, *monitored, *never)
+    # No accuracy is ten times the best one: the rate halves after every epoch but the first, whatever the loss does.
+    halving = (
+        f"{plateau}.mode",
+        "max",
+        f"{plateau}.threshold",
+        9,
+        f"{plateau}.patience",
+        0,
+        f"{plateau}.factor",
+        0.5,
+    )
+    outcome = optimcifar("fit", *tiny, "--model.optimizer.lr", 0.01, *monitored, *halving)
     assert (outcome.status, outcome.err) == (0, "")
     assert rates_of(tmp_path / "lightning_logs/version_0") == pytest.approx([0.01, 0.01, 0.005, 0.0025])
 
 
-def test_plateau_every_step_is_refused(optimcifar: Callable[..., Outcome], tiny: list[str]) -> None:
+def test_plateau_on_steps_is_refused(optimcifar: Callable[..., Outcome], tiny: list[str]) -> None:
     plateau = ("--model.lr_scheduler", "lightning.pytorch.cli.ReduceLROnPlateau", "--model.lr_scheduler.monitor", "a")
     outcome = optimcifar("fit", *tiny, *plateau, "--model.lr_interval", "step")
     assert outcome.status == 2
     assert "ReduceLROnPlateau moves when validation is over: leave lr_interval at epoch" in outcome.err
 
 
-def steps_taken(interval: LRInterval, **options: Any) -> tuple[int | None, int, int]:
-    """Return the length that a schedule is given, and the epochs and optimizer steps that the run then takes."""
-    found: list[int | None] = []
+def predicted_and_actual_length(interval: LRInterval, **options: Any) -> tuple[int | None, int, int]:
+    """Return the run length given to a schedule, and the epochs and optimizer steps of the finished run."""
+    lengths: list[int | None] = []
 
-    class Asking(ImageClassifier):
+    class LengthRecorder(ImageClassifier):
         def on_train_start(self) -> None:
-            found.append(run_length(self.trainer, interval))
+            lengths.append(run_length(self.trainer, interval))
 
     trainer = Trainer(
         accelerator="cpu",
@@ -151,8 +160,8 @@ def steps_taken(interval: LRInterval, **options: Any) -> tuple[int | None, int, 
         enable_model_summary=False,
         **options,
     )
-    trainer.fit(Asking(), Shapes10DataModule(train_images=300, val_size=0, batch_size=64))
-    return found[0], trainer.current_epoch, trainer.global_step
+    trainer.fit(LengthRecorder(), Shapes10DataModule(train_images=300, val_size=0, batch_size=64))
+    return lengths[0], trainer.current_epoch, trainer.global_step
 
 
 @pytest.mark.parametrize(
@@ -167,21 +176,21 @@ def steps_taken(interval: LRInterval, **options: Any) -> tuple[int | None, int, 
     ],
     ids=str,
 )
-def test_length_is_what_the_run_then_takes(options: dict[str, Any]) -> None:
-    assert steps_taken("step", **options)[0] == steps_taken("step", **options)[2]
-    length, epochs, steps = steps_taken("epoch", **options)
-    # Lightning counts whole epochs only; the last one may be cut.
-    per_epoch = steps_taken("step", **(options | {"max_epochs": 1, "max_steps": -1}))[2]
+def test_run_length_equals_the_length_of_the_finished_run(options: dict[str, Any]) -> None:
+    assert predicted_and_actual_length("step", **options)[0] == predicted_and_actual_length("step", **options)[2]
+    length, epochs, steps = predicted_and_actual_length("epoch", **options)
+    # Lightning counts complete epochs only; the last one may be cut short.
+    per_epoch = predicted_and_actual_length("step", **(options | {"max_epochs": 1, "max_steps": -1}))[2]
     assert length == math.ceil(steps / per_epoch)
     assert epochs in (length, steps // per_epoch)
 
 
-def test_length_is_divided_among_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Two processes, as a sampler that deals the images out sees them: 300 images, 150 each, 3 batches of 64.
+def test_run_length_counts_the_steps_of_one_of_several_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A sampler for two processes gives each 150 of the 300 images: 3 batches of 64.
     classifier = ImageClassifier(lr_scheduler=COSINE, lr_interval="step")
-    seen: list[Any] = []
+    found: list[Any] = []
 
-    class Asking(Shapes10DataModule):
+    class SharedImages(Shapes10DataModule):
         def train_dataloader(self) -> Any:
             loader = super().train_dataloader()
             sampler: Any = torch.utils.data.DistributedSampler(loader.dataset, num_replicas=2, rank=0)
@@ -190,12 +199,12 @@ def test_length_is_divided_among_devices(monkeypatch: pytest.MonkeyPatch) -> Non
             )
 
     trainer = Trainer(max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, barebones=False)
-    monkeypatch.setattr(classifier, "on_train_start", lambda: seen.append(trainer.lr_scheduler_configs[0].scheduler))
-    trainer.fit(classifier, Asking(train_images=300, val_size=0))
-    assert seen[0].T_max == 2 * 3
+    monkeypatch.setattr(classifier, "on_train_start", lambda: found.append(trainer.lr_scheduler_configs[0].scheduler))
+    trainer.fit(classifier, SharedImages(train_images=300, val_size=0))
+    assert found[0].T_max == 2 * 3
 
 
-def test_schedule_by_steps_goes_on_as_if_it_had_not_been_interrupted(
+def test_resumed_run_continues_a_schedule_that_moves_every_step(
     optimcifar: Callable[..., Outcome], tiny: list[str], tmp_path: Path
 ) -> None:
     cosine = ("--model.lr_scheduler", "CosineAnnealingLR", "--model.lr_interval", "step")
@@ -217,7 +226,7 @@ def test_schedule_by_steps_goes_on_as_if_it_had_not_been_interrupted(
     assert rates_of(whole) == pytest.approx(expected, abs=1e-6)
 
 
-def remarks_on(make: Callable[[torch.optim.Optimizer], Any], length: int = 10) -> list[str]:
+def notes_on(make: Callable[[torch.optim.Optimizer], Any], length: int = 10) -> list[str]:
     return list(schedule_notes(make(torch.optim.SGD([torch.zeros(1)], lr=1.0, momentum=0.9)), length, "epoch"))
 
 
@@ -225,20 +234,26 @@ def remarks_on(make: Callable[[torch.optim.Optimizer], Any], length: int = 10) -
     ("make", "expected"),
     [
         (partial(CosineAnnealingLR, T_max=10), None),
-        (partial(CosineAnnealingLR, T_max=4), "is at its lowest after 4 epochs and then rises again: the run has 10"),
+        (
+            partial(CosineAnnealingLR, T_max=4),
+            "reaches its minimum after 4 epochs, then rises: the run has 10",
+        ),
         (partial(CosineAnnealingLR, T_max=11), "would end after 11 epochs: the run has 10 epochs"),
         (partial(LinearLR, total_iters=10), None),
         (partial(LinearLR, total_iters=12), "would end after 12 epochs"),
         (partial(OneCycleLR, max_lr=1.0, total_steps=12), "would end after 12 epochs"),
         (partial(lr_scheduler.StepLR, step_size=3), None),
         (partial(lr_scheduler.MultiStepLR, milestones=[3, 9]), None),
-        (partial(lr_scheduler.MultiStepLR, milestones=[3, 10, 12]), "milestones that are not reached, 10, 12: the run"),
+        (
+            partial(lr_scheduler.MultiStepLR, milestones=[3, 10, 12]),
+            "does not reach its milestones 10, 12: the run",
+        ),
         (partial(lr_scheduler.CosineAnnealingWarmRestarts, T_0=10), None),
         (
             partial(lr_scheduler.CosineAnnealingWarmRestarts, T_0=2, T_mult=2),
-            "starts again after 2, 6 of 10 epochs, and the run ends within a cycle",
+            "restarts after 2, 6 of 10 epochs, and the run ends within a cycle",
         ),
-        (partial(lr_scheduler.CosineAnnealingWarmRestarts, T_0=5), "starts again after 5 of 10 epochs"),
+        (partial(lr_scheduler.CosineAnnealingWarmRestarts, T_0=5), "restarts after 5 of 10 epochs"),
         (
             partial(lr_scheduler.CyclicLR, base_lr=0.1, max_lr=1.0, step_size_up=20),
             "does not finish its first cycle: the run has 10 epochs",
@@ -268,10 +283,10 @@ def remarks_on(make: Callable[[torch.optim.Optimizer], Any], length: int = 10) -
         (partial(ReduceLROnPlateau), None),
     ],
 )
-def test_schedule_that_does_not_fit_the_run_is_remarked_on(
+def test_notes_on_schedules_that_do_not_fit_the_run(
     make: Callable[[torch.optim.Optimizer], Any], expected: str | None
 ) -> None:
-    found = remarks_on(make)
+    found = notes_on(make)
     if expected is None:
         assert found == []
     else:
@@ -279,16 +294,14 @@ def test_schedule_that_does_not_fit_the_run_is_remarked_on(
         assert expected in found[0]
 
 
-def test_remark_is_printed_at_the_start(optimcifar: Callable[..., Outcome], tiny: list[str]) -> None:
+def test_notes_are_printed_before_training(optimcifar: Callable[..., Outcome], tiny: list[str]) -> None:
     cosine = ("--model.lr_scheduler", "CosineAnnealingLR", "--model.lr_scheduler.T_max", 2)
     lines = optimcifar("fit", *tiny, *cosine).out.splitlines()
-    remark = (
-        "           note: CosineAnnealingLR is at its lowest after 2 epochs and then rises again: the run has 4 epochs"
-    )
-    assert lines[lines.index(remark) + 1].startswith("epoch 1/4")
+    note = "           note: CosineAnnealingLR reaches its minimum after 2 epochs, then rises: the run has 4 epochs"
+    assert lines[lines.index(note) + 1].startswith("epoch 1/4")
 
 
-def test_schedule_that_can_not_go_on_is_refused(optimcifar: Callable[..., Outcome], tiny: list[str]) -> None:
+def test_schedule_that_cannot_reach_the_end_is_refused(optimcifar: Callable[..., Outcome], tiny: list[str]) -> None:
     cycle = ("--model.lr_scheduler", "OneCycleLR", "--model.lr_scheduler.max_lr", 0.1)
     outcome = optimcifar("fit", *tiny, *cycle, "--model.lr_scheduler.total_steps", 3)
     assert outcome.status == 2
@@ -297,13 +310,13 @@ def test_schedule_that_can_not_go_on_is_refused(optimcifar: Callable[..., Outcom
     )
 
 
-def test_run_without_an_end_has_no_length_to_give(optimcifar: Callable[..., Outcome], tiny: list[str]) -> None:
+def test_schedule_without_a_length_needs_a_run_with_one(optimcifar: Callable[..., Outcome], tiny: list[str]) -> None:
     outcome = optimcifar("fit", *tiny, "--model.lr_scheduler", "CosineAnnealingLR", "--trainer.max_epochs", -1)
     assert outcome.status == 2
-    assert "T_max is left out, and the run has no length that could take its place: set max_epochs" in outcome.err
+    assert "T_max is left out and the run has no length to use instead: set max_epochs" in outcome.err
 
 
-def test_milestones_that_do_not_fit_are_refused() -> None:
+def test_wrong_milestones_are_refused() -> None:
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     with pytest.raises(ValueError, match=r"got \[3, 2\] for 3 schedulers"):
         SequentialSchedule(optimizer, [LinearLR] * 3, [3, 2], 10)
