@@ -208,7 +208,7 @@ BAD_INPUT = [
         2,
         "use optimcifar.SequentialSchedule or optimcifar.ChainedSchedule instead",
     ),
-    ("fit --model.lr_scheduler ChainedScheduler", 2, "made already: use optimcifar.ChainedSchedule"),
+    ("fit --model.lr_scheduler ChainedScheduler", 2, "already built: use optimcifar.ChainedSchedule"),
     (
         "fit --model.optimizer not_there.Adam",
         2,
