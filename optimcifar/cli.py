@@ -1,4 +1,4 @@
-"""The command ``optimcifar``: what needs no training is answered here, the rest is handed to LightningCLI."""
+"""The command ``optimcifar``: dispatch, exit status, and one-line errors."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from optimcifar import __version__
-from optimcifar.errors import UsageParser
+from optimcifar.errors import UsageError, UsageParser, error_message
+
+if TYPE_CHECKING:
+    from optimcifar.training.run import RunOutcome
 
 _HELP = """\
 usage: optimcifar COMMAND [options]
@@ -16,13 +20,13 @@ usage: optimcifar COMMAND [options]
 Compare optimizers, learning-rate schedules and weight averaging on CIFAR-10.
 
 commands:
-  fit        train, and write the run into lightning_logs/version_N
-  schedule   draw the learning rates of a run, without the run
-  resume     go on with a run that was cut off, in its folder
-  validate   loss and accuracy of a checkpoint on the validation images
-  test       loss and accuracy of a checkpoint on the test images
-  predict    the class of every validation image, as a table
-  compare    several configurations over several seeds: which is better, and how sure is that
+  fit        train, and write the run to lightning_logs/version_N
+  schedule   draw the learning rates of a run without training
+  resume     go on with an interrupted run in its folder
+  validate   measure the loss and accuracy of a checkpoint on the validation images
+  test       measure the loss and accuracy of a checkpoint on the test images
+  predict    write the class of every validation image to a table
+  compare    train several configurations over several seeds: which is better, and how sure is that
   report     draw a comparison again, or compare folders of single runs
 
 options:
@@ -35,78 +39,117 @@ examples:
   optimcifar fit --config configs/sgd.yaml --model.optimizer Adam --model.optimizer.lr 0.001
   optimcifar test --ckpt_path lightning_logs/version_0/checkpoints/last.ckpt"""
 
+_DONE, _FAILED, _WRONG_USAGE, _DIVERGED, _INTERRUPTED = 0, 1, 2, 3, 130
+
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0 done, 1 failed, 2 wrong usage, 3 diverged, 130 interrupted.
 
-    What went wrong is said in one or two lines on standard error; ``OPTIMCIFAR_DEBUG=1`` shows the traceback.
+    Errors are one or two lines on standard error; ``OPTIMCIFAR_DEBUG=1`` shows the traceback.
 
     Args:
         args: the arguments after the program's name; None takes those of this process.
     """
     arguments = list(sys.argv[1:] if args is None else args)
-    # Read when torch is imported. OpenMP's threads otherwise wait for each other by trying again and again, and two of
-    # them on cores that others use as well are 20 times slower than one (tests/benchmarks/README.md).
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    _let_idle_threads_sleep()
     if arguments[:1] in ([], ["-h"], ["--help"]):
         print(_HELP)
-        return 0
+        return _DONE
     if arguments == ["--version"]:
         print(f"optimcifar {__version__}")
-        return 0
+        return _DONE
     try:
-        if arguments[0] in ("compare", "report", "schedule"):
-            return _without_training(arguments[0])(arguments[1:])
-        # Imported here because importing torch takes seconds.
-        from optimcifar.training.lightning_cli import resume, run
-
-        done = resume(_folder(arguments[1:])) if arguments[0] == "resume" else run(arguments)
+        return _command(arguments[0])(arguments[1:])
     except KeyboardInterrupt as error:
         print(f"optimcifar: interrupted{error}", file=sys.stderr)
-        return 130
+        return _INTERRUPTED
     except Exception as error:
         if os.environ.get("OPTIMCIFAR_DEBUG") == "1":
             raise
-        from optimcifar.errors import error_message
-
         print(f"optimcifar: {error_message(error)}", file=sys.stderr)
-        return 2 if isinstance(error, (ValueError, TypeError)) else 1
-    return 3 if done.diverged else 0
+        return _WRONG_USAGE if isinstance(error, (ValueError, TypeError)) else _FAILED
 
 
-def _without_training(command: str) -> Callable[[list[str]], int]:
-    if command == "schedule":
-        return _schedule
-    from optimcifar.comparison.commands import compare, report
+def _let_idle_threads_sleep() -> None:
+    """Have OpenMP's threads sleep soon when they wait for each other, unless the user says otherwise.
 
-    return compare if command == "compare" else report
+    By default they poll: two of them on cores that other programs use as well are 20 times slower than one
+    (tests/benchmarks/README.md). OpenMP reads the variable when torch is imported, so it must be set before, and stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
+def _command(name: str) -> Callable[[list[str]], int]:
+    """Return a command's function. Importing torch takes seconds, so a command imports only what it needs."""
+    if name in ("validate", "test", "predict"):
+        return lambda options: _evaluate(name, options)
+    if name in ("compare", "report"):
+        from optimcifar.comparison.commands import compare, report
+
+        return compare if name == "compare" else report
+    commands = {"fit": _fit, "resume": _resume, "schedule": _schedule}
+    if name not in commands:
+        known = "fit, schedule, resume, validate, test, predict, compare, report"
+        raise UsageError(f"invalid choice: {name!r} (choose from {known})")
+    return commands[name]
+
+
+def _fit(options: list[str]) -> int:
+    from optimcifar.training.run import fit
+
+    return _report(fit(options))
+
+
+def _resume(options: list[str]) -> int:
+    if len(options) != 1 or options[0].startswith("-"):
+        raise UsageError("resume needs the folder of one run, and nothing else: optimcifar resume FOLDER")
+    from optimcifar.training.run import resume
+
+    return _report(resume(Path(options[0])))
+
+
+def _report(outcome: RunOutcome) -> int:
+    """Print how a run ended, and return the exit status.
+
+    Raises:
+        Exception: the error of a failed run.
+        KeyboardInterrupt: the run was interrupted.
+    """
+    if outcome.status == "interrupted":
+        raise KeyboardInterrupt(f"; optimcifar resume {outcome.folder.path} goes on" if outcome.folder else "")
+    if outcome.error:
+        raise outcome.error
+    if outcome.summary:  # not in processes that do not write
+        print(outcome.describe())
+    return _DIVERGED if outcome.status == "diverged" else _DONE
+
+
+def _evaluate(command: str, options: list[str]) -> int:
+    from optimcifar.training.evaluate import evaluate
+
+    evaluate(command, options)
+    return _DONE
 
 
 def _schedule(arguments: list[str]) -> int:
     parser = UsageParser(
         "optimcifar schedule",
         usage="optimcifar schedule [--png FILE] [--csv FILE] [options of optimcifar fit]",
-        description="Draw the learning rates that optimcifar fit with the same options is going to use.",
+        description="Draw the learning rates that optimcifar fit would use with the same options.",
         epilog="example: optimcifar schedule --config configs/sgd_onecycle.yaml --csv rates.csv",
         allow_abbrev=False,
     )
     parser.add_argument("--png", type=Path, default=Path("schedule.png"), help="the picture (default: %(default)s)")
-    parser.add_argument("--csv", type=Path, help="the rates as a table as well, a row per epoch or step")
-    options, of_fit = parser.parse_known_args(arguments)
+    parser.add_argument("--csv", type=Path, help="write the rates to a table too, one row per epoch or step")
+    options, fit_options = parser.parse_known_args(arguments)
 
-    from optimcifar.training.schedule_plan import plan
+    from optimcifar.training.schedule_plan import plan_rates
 
-    planned = plan(of_fit)
+    planned = plan_rates(fit_options)
     print(planned.describe())
     planned.write_png(options.png)
     if options.csv:
         planned.write_csv(options.csv)
     print(f"drawn in {options.png}" + (f", written to {options.csv}" if options.csv else ""))
-    return 0
-
-
-def _folder(arguments: list[str]) -> Path:
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        raise ValueError("resume needs the folder of one run, and nothing else: optimcifar resume FOLDER")
-    return Path(arguments[0])
+    return _DONE

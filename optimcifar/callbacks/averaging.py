@@ -1,4 +1,4 @@
-"""Weight averaging whose result is seen, saved and comparable: with a schedule of its own, or beside any other."""
+"""Weight averaging that is validated and saved: with a schedule of its own, or beside any training."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from optimcifar.data.images import Images
-from optimcifar.training.classifier import hits
+from optimcifar.runs.folder import RunFolder
 
 
 class EpochEndWeightAveraging(StochasticWeightAveraging):
-    """Averages the weights that every epoch ends with, from an epoch on, and shows what the average is worth.
+    """Averages the weights at the ends of epochs, validates the average, and ends with it.
 
-    Lightning's callback takes the weights that an epoch starts with, so that the last epoch never counts, and shows
-    the average to nobody before training is over. This one differs in these points:
+    Lightning's callback averages the weights at the starts of epochs, so the last epoch never counts, and does not
+    validate the average. This one differs as follows:
 
-    - The average is of the weights at the ends of the epochs ``swa_epoch_start`` to the last.
-    - Validation runs on both: ``val_loss_swa`` and ``val_acc_swa`` are logged beside ``val_loss`` and ``val_acc``.
-    - At the end of training, also of training that was stopped early, the module has the averaged weights, and they
-      are saved as ``checkpoints/swa.ckpt`` in the run's folder.
-    - A network with BatchNorm gets the statistics of its averaged weights by a pass over the training images.
-    - A run that ends before averaging starts is refused.
+    - The average is over the ends of the epochs from ``swa_epoch_start`` to the last.
+    - Validation runs on weights and average: ``val_loss_swa`` and ``val_acc_swa`` are logged beside ``val_loss`` and
+      ``val_acc``.
+    - At the end of training, also if it was stopped early, the module has the averaged weights, and they are saved as
+      ``checkpoints/swa.ckpt`` in the run's folder.
+    - BatchNorm statistics of the average are recomputed in a pass over the training images.
+    - A run that would end before averaging starts is refused.
 
-    The schedule is Lightning's: from ``swa_epoch_start`` on the rate goes from where it stands to ``swa_lrs``.
+    The schedule is Lightning's: from ``swa_epoch_start`` on the rate moves from its current value to ``swa_lrs``.
 
     Args:
-        swa_lrs: the rate that is approached, greater than 0.
-        swa_epoch_start: the first epoch, counted from 1, whose weights count; or a fraction of ``max_epochs``.
+        swa_lrs: the final rate, greater than 0.
+        swa_epoch_start: the first epoch to average, from 1; or a fraction of ``max_epochs``.
         annealing_epochs: epochs until ``swa_lrs`` is reached.
         annealing_strategy: ``"cos"`` or ``"linear"``.
 
     Raises:
-        MisconfigurationException: an argument is out of its range.
+        MisconfigurationException: an argument is out of range.
 
     Source: P. Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", 2018.
     """
@@ -52,23 +53,24 @@ class EpochEndWeightAveraging(StochasticWeightAveraging):
         annealing_epochs: int = 10,
         annealing_strategy: Literal["cos", "linear"] = "cos",
     ) -> None:
-        # Lightning keeps the average on the CPU by default, and writes that default into config.yaml in a form that
-        # can't be read again; None keeps it where the module is.
+        # Lightning keeps the average on the CPU by default, and writes that default to config.yaml in a form that
+        # cannot be read again; None keeps it on the module's device.
         super().__init__(float(swa_lrs), swa_epoch_start, annealing_epochs, annealing_strategy, device=None)
+        self.swa_epoch_start = swa_epoch_start
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse a run that ends before averaging starts; make the place for the average.
+        """Create the average.
 
         Raises:
             ValueError: ``max_epochs`` is below the epoch at which averaging starts.
         """
         if stage != "fit":
             return
-        _refuse_late_start(self._swa_epoch_start, trainer)
+        _refuse_late_start(self.swa_epoch_start, trainer)
         super().setup(trainer, pl_module, stage)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prepare as Lightning does, but without its extra epoch for BatchNorm."""
+        """Prepare as Lightning does, without its extra epoch for BatchNorm."""
         super().on_fit_start(trainer, pl_module)
         if self._model_contains_batch_norm:
             self._model_contains_batch_norm = False
@@ -76,15 +78,15 @@ class EpochEndWeightAveraging(StochasticWeightAveraging):
                 trainer.fit_loop.max_epochs -= 1
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Switch to the averaging schedule when it is time, without averaging yet."""
-        # Lightning averages here, unless the epoch was seen to.
+        """Switch to the averaging schedule when its epoch comes, without averaging yet."""
+        # Lightning would average here, unless this says that the epoch is averaged already.
         self._latest_update_epoch = trainer.current_epoch
         super().on_train_epoch_start(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Images, batch_idx: int
     ) -> None:
-        """Take the epoch's last weights into the average, before validation looks at it."""
+        """Average the epoch's last weights, before validation."""
         if trainer.is_last_batch and self.n_averaged is not None:
             average = self._average()
             self.update_parameters(average, pl_module, self.n_averaged, self._avg_fn)
@@ -99,13 +101,13 @@ class EpochEndWeightAveraging(StochasticWeightAveraging):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Measure the average on the batch that the weights were measured on."""
+        """Validate the average on the same batch as the weights."""
         if not self.n_averaged:
             return
         _log_metrics("swa", self._average(), batch, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Give the module the averaged weights, and save them."""
+        """Load the averaged weights into the module, and save them."""
         if not self.n_averaged:
             rank_zero_warn(_NEVER_STARTED)
             return
@@ -113,30 +115,30 @@ class EpochEndWeightAveraging(StochasticWeightAveraging):
         _save("swa", trainer)
 
     def _average(self) -> LightningModule:
-        assert self._average_model is not None, "setup makes it"
+        assert self._average_model is not None, "setup creates it"
         return self._average_model
 
 
 class WeightAverages(Callback):
-    """Keeps averages of the weights beside the weights, and shows what each is worth; training goes on as without.
+    """Keeps averages of the weights beside any training, and validates them; training itself stays the same.
 
-    - ``swa``: the equal-weight average of the weights that the epochs from ``swa_epoch_start`` on end with.
-    - ``ema``: the exponential average of the weights after every optimizer step.
+    - ``swa``: the equal-weight average over the ends of the epochs from ``swa_epoch_start`` on.
+    - ``ema``: the exponential average over the optimizer steps.
 
     Validation runs on all: ``val_loss_swa``, ``val_acc_swa``, ``val_loss_ema`` and ``val_acc_ema`` are logged beside
     ``val_loss`` and ``val_acc``. At the end of training the averages are saved as ``checkpoints/swa.ckpt`` and
-    ``checkpoints/ema.ckpt`` in the run's folder. A network with BatchNorm gets the statistics of its averaged weights
-    by a pass over the training images before every validation. The module must have its network as ``net``.
+    ``checkpoints/ema.ckpt`` in the run's folder. BatchNorm statistics of the averages are recomputed in a pass over the
+    training images before each validation. The module must have its network as ``net``.
 
-    In a run of ``EpochEndWeightAveraging``, whose equal-weight average is called ``swa`` as well, only ``ema`` is kept.
+    Beside ``EpochEndWeightAveraging``, which has an average called ``swa`` of its own, only ``ema`` is kept.
 
     Args:
-        swa_epoch_start: the first epoch, counted from 1, whose weights count; or a fraction of ``max_epochs``, after
-            which they do; None for no such average.
-        ema_decay: how much of the average a step leaves, from 0 to below 1; None for no such average.
+        swa_epoch_start: the first epoch to average, from 1; or a fraction of ``max_epochs`` to skip; None for no
+            ``swa``.
+        ema_decay: the share of the old average that a step keeps, 0 to below 1; None for no ``ema``.
 
     Raises:
-        ValueError: an argument is out of its range, or both are None.
+        ValueError: an argument is out of range, or both are None.
 
     Sources: P. Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", 2018;
     B. T. Polyak and A. B. Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992.
@@ -154,18 +156,18 @@ class WeightAverages(Callback):
         self.swa_epoch_start = swa_epoch_start
         self.ema_decay = ema_decay
         self._averages: dict[str, AveragedModel] = {}
-        self._step = 0  # the last one that the averages know
+        self._step = 0  # the last one that was averaged
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Make the places for the averages.
+        """Create the averages.
 
         Raises:
-            ValueError: ``max_epochs`` is below the epoch at which averaging starts, or it is not set and a fraction of
-                it is to be taken.
+            ValueError: ``max_epochs`` is below the epoch at which averaging starts, or is not set although
+                ``swa_epoch_start`` is a fraction of it.
         """
         if stage != "fit":
             return
-        net: nn.Module = pl_module.net  # type: ignore[assignment]  # said in the class's docstring
+        net: nn.Module = pl_module.net  # type: ignore[assignment]  # the docstring demands it
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         averaged_already = any(isinstance(callback, StochasticWeightAveraging) for callback in callbacks)
         if self.swa_epoch_start is not None and not averaged_already:
@@ -175,7 +177,7 @@ class WeightAverages(Callback):
             self._averages["ema"] = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(self.ema_decay))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Have the averages where the network is."""
+        """Move the averages to the network's device."""
         self._step = trainer.global_step
         for average in self._averages.values():
             average.to(pl_module.device)
@@ -183,16 +185,16 @@ class WeightAverages(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Images, batch_idx: int
     ) -> None:
-        """Take the weights into the averages, where they changed."""
+        """Average the weights if they changed."""
         net: nn.Module = pl_module.net  # type: ignore[assignment]
         if self.ema_decay is not None and trainer.global_step != self._step:
             self._averages["ema"].update_parameters(net)
         self._step = trainer.global_step
-        if "swa" in self._averages and trainer.is_last_batch and self._counts(trainer):
+        if "swa" in self._averages and trainer.is_last_batch and self._is_averaged(trainer):
             self._averages["swa"].update_parameters(net)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make the averages ready to be used."""
+        """Recompute the averages' BatchNorm statistics."""
         for average in self._started().values():
             _refresh_batch_norm(average, trainer)
 
@@ -205,7 +207,7 @@ class WeightAverages(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Measure them on the batch that the weights were measured on."""
+        """Validate the averages on the same batch as the weights."""
         for name, average in self._started().items():
             _log_metrics(name, average, batch, pl_module)
 
@@ -225,12 +227,12 @@ class WeightAverages(Callback):
         return {name: average.state_dict() for name, average in self._averages.items()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the averages of a checkpoint."""
+        """Load the averages of a checkpoint."""
         for name, average in self._averages.items():
             average.load_state_dict(state_dict[name])
 
-    def _counts(self, trainer: Trainer) -> bool:
-        """Return whether the weights that the epoch ends with belong to the equal-weight average."""
+    def _is_averaged(self, trainer: Trainer) -> bool:
+        """Return whether the current epoch belongs to the equal-weight average."""
         start = self.swa_epoch_start
         if isinstance(start, float):
             start = int(start * (trainer.max_epochs or 0)) + 1
@@ -255,9 +257,9 @@ def _refuse_late_start(start: float, trainer: Trainer) -> None:
 
 
 def _refresh_batch_norm(average: nn.Module, trainer: Trainer) -> None:
-    """Give a network's BatchNorm the statistics of the training images, and nothing else to anything."""
+    """Recompute BatchNorm statistics on the training images; no other side effects."""
     device = trainer.strategy.root_device
-    # Dropout takes random numbers, which training would have got.
+    # Dropout draws random numbers, which must not change training's.
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         update_bn(_training_images(trainer), average)
     average.eval()
@@ -274,11 +276,11 @@ def _log_metrics(name: str, average: nn.Module, batch: Images, pl_module: Lightn
     logits = average(images)
     values = {
         f"val_loss_{name}": F.cross_entropy(logits, labels),
-        f"val_acc_{name}": hits(logits, labels) / len(labels),
+        f"val_acc_{name}": (logits.argmax(1) == labels).float().mean(),
     }
     pl_module.log_dict(values, on_epoch=True, batch_size=len(labels), sync_dist=True)
 
 
 def _save(name: str, trainer: Trainer) -> None:
-    folder = Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints"
-    trainer.save_checkpoint(folder / f"{name}.ckpt", weights_only=True)
+    folder = RunFolder(Path(trainer.log_dir or trainer.default_root_dir))
+    trainer.save_checkpoint(folder.checkpoint(name), weights_only=True)

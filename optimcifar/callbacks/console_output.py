@@ -1,19 +1,18 @@
-"""What a person sees while a run is under way."""
+"""What a run prints: a description at the start, one line per epoch, and a progress bar on a terminal."""
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.utilities import rank_zero_only
-from torch.optim.lr_scheduler import ChainedScheduler, SequentialLR
 from tqdm import tqdm
 
 from optimcifar.callbacks.averaging import WeightAverages
-from optimcifar.callbacks.run_summary import EpochMetrics, device_name, import_path
+from optimcifar.callbacks.base import EpochMetrics, device_name
+from optimcifar.callbacks.descriptions import call_text, constructor_arguments, schedule_text
 from optimcifar.data.datamodule import image_data
 from optimcifar.optim.horizons import run_length
 from optimcifar.optim.schedule_notes import schedule_notes
@@ -23,10 +22,10 @@ from optimcifar.text import count
 
 
 class EpochBar(TQDMProgressBar):
-    """A progress bar for the epoch under way, which leaves nothing behind."""
+    """A progress bar for the current epoch, which disappears when the epoch ends."""
 
     def __init__(self) -> None:
-        # Drawing the bar costs as much as several steps of a small network: every tenth is often enough for an eye.
+        # Drawing the bar takes as long as several steps of a small network; every tenth step looks just as smooth.
         super().__init__(refresh_rate=10)
 
     def init_train_tqdm(self) -> Tqdm:
@@ -36,40 +35,40 @@ class EpochBar(TQDMProgressBar):
         return bar
 
     def init_validation_tqdm(self) -> Tqdm:
-        """Return no visible bar: validation takes a moment."""
+        """Return an invisible bar: validation takes a moment."""
         return Tqdm(disable=True)
 
     def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
-        """Begin the bar anew."""
+        """Start the bar again."""
         super().on_train_epoch_start(trainer, *args)
         self.train_progress_bar.set_description(_epoch(trainer, trainer.current_epoch + 1))
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """Return nothing: the epochs' lines have the metrics."""
+        """Return nothing: the epochs' lines show the metrics."""
         return {}
 
 
 class EpochLines(EpochMetrics):
-    """Prints what will run when training starts, and one line after every epoch.
+    """Prints what will run when training starts, then one line after each epoch.
 
-    With an optimizer and a scheduler of any class: all their arguments are shown, those that nobody set as well.
+    Optimizer and schedule are shown with all their arguments, defaults included, whatever their classes.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the network, the data, the optimizer and the schedule."""
-        _print(_describe_run(trainer, pl_module))
+        """Print the network, the data, the optimizer, the schedule and the averaging."""
+        _print(_network_and_data(trainer, pl_module))
         for optimizer in trainer.optimizers:
-            _print(f"optimizer  {_call(optimizer, optimizer.defaults)}")
+            _print(f"optimizer  {call_text(optimizer, optimizer.defaults)}")
             for number, group in enumerate(optimizer.param_groups[1:], start=2):
-                _print(f"           group {number}: {_own_options(group, optimizer.defaults)}")
+                _print(f"           group {number}: {_group_options(group, optimizer.defaults)}")
         for line in schedule_lines(trainer):
             _print(line)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, (StochasticWeightAveraging, WeightAverages)):
-                _print(f"averaging  {_call(callback, _attributes(callback))}")
+                _print(f"averaging  {call_text(callback, constructor_arguments(callback))}")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the line of the epoch before: only now are all of its values there."""
+        """Print the line of the epoch before: only now are all of its metrics known."""
         if trainer.current_epoch and trainer.callback_metrics:
             _print(_epoch_line(trainer, self.epoch_metrics(trainer)))
         super().on_train_epoch_start(trainer, pl_module)
@@ -81,28 +80,28 @@ class EpochLines(EpochMetrics):
 
 
 def schedule_lines(trainer: Trainer) -> list[str]:
-    """Say what schedule a run has, and what a person would want to know of it beside the run's length.
+    """Describe a run's schedule in a line, followed by notes where it does not fit the run's length.
 
     Raises:
         ValueError: the schedule ends before the run.
     """
     lines = []
     for config in trainer.lr_scheduler_configs:
-        lines.append(f"schedule   {_schedule(config.scheduler)}, every {config.interval}")
-        interval: LRInterval = config.interval  # type: ignore[assignment]  # one of the two by our own choice
+        lines.append(f"schedule   {schedule_text(config.scheduler)}, every {config.interval}")
+        interval: LRInterval = config.interval  # type: ignore[assignment]  # ImageClassifier sets one of the two
         length = run_length(trainer, interval)
-        found = schedule_notes(config.scheduler, length, interval) if length else ()
-        lines += [f"           note: {remark}" for remark in found]
+        notes = schedule_notes(config.scheduler, length, interval) if length else ()
+        lines += [f"           note: {note}" for note in notes]
     return lines or ["schedule   none, the learning rate is constant"]
 
 
 @rank_zero_only
 def _print(line: str) -> None:
-    # Through tqdm, which keeps the line above a bar that may be there.
+    # Through tqdm, which keeps the line above a progress bar.
     tqdm.write(line)
 
 
-def _describe_run(trainer: Trainer, pl_module: LightningModule) -> str:
+def _network_and_data(trainer: Trainer, pl_module: LightningModule) -> str:
     net = getattr(pl_module, "net", pl_module)
     parameters = sum(parameter.numel() for parameter in net.parameters())
     text = f"{type(net).__name__}, {parameters:,} parameters"
@@ -129,33 +128,7 @@ def _epoch_line(trainer: Trainer, metrics: dict[str, float]) -> str:
     return f"{text}  {metrics.get('seconds', float('nan')):.1f} s"
 
 
-def _call(instance: object, arguments: dict[str, Any]) -> str:
-    listed = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-    return f"{import_path(type(instance))}({listed})"
-
-
-def _own_options(group: dict[str, Any], defaults: dict[str, Any]) -> str:
-    """Write how many parameters a group has, and which options it has that are not the optimizer's own."""
+def _group_options(group: dict[str, Any], defaults: dict[str, Any]) -> str:
+    """Write the size of a parameter group, and those of its options that differ from the optimizer's."""
     own = [f"{name}={value!r}" for name, value in group.items() if name != "params" and value != defaults.get(name)]
     return ", ".join([count(len(group["params"]), "parameter"), *own])
-
-
-def _schedule(scheduler: object) -> str:
-    """Write a schedule as the call that makes it, with those that it is made of."""
-    arguments = _attributes(scheduler)
-    if isinstance(scheduler, (SequentialLR, ChainedScheduler)):
-        parts = ", ".join(_schedule(part) for part in scheduler._schedulers)
-        arguments = {name: value for name, value in arguments.items() if name == "milestones"}
-        listed = "".join(f", {name}={value!r}" for name, value in arguments.items())
-        return f"{import_path(type(scheduler))}([{parts}]{listed})"
-    return _call(scheduler, arguments)
-
-
-def _attributes(instance: object) -> dict[str, Any]:
-    """Return those of the constructor's arguments that the instance keeps under their name, bare or with a ``_``."""
-    found: dict[str, Any] = {}
-    for name in inspect.signature(type(instance)).parameters:
-        for attribute in (name, f"_{name}"):
-            if hasattr(instance, attribute) and name not in ("optimizer", "last_epoch"):
-                found.setdefault(name, getattr(instance, attribute))
-    return found

@@ -1,4 +1,4 @@
-"""The cluster that makes the runs: a local one, or one that is there."""
+"""The dask cluster that trains the runs of a comparison: a local one, or an existing one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import dask
 from distributed import Client, Future, Nanny, Scheduler, SpecCluster, wait
@@ -15,35 +14,33 @@ from distributed.scheduler import KilledWorker
 
 from optimcifar.comparison import worker
 from optimcifar.comparison.plan import Run
+from optimcifar.comparison.worker import RunEnd
 from optimcifar.errors import UsageError, error_message
 
-# A run is tried again from its last checkpoint when its worker dies; one that kills so many is given up.
+# A run whose worker dies is retried from its last checkpoint, until it has cost so many workers.
 _DEATHS = 10
 
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": _DEATHS,
     "distributed.comm.timeouts.connect": "10s",
-    # Dask would have freed memory given back to the system at once, and training take it again in every step.
+    # In place of dask's own variables, which return freed memory to the system at once: training would ask for it again
+    # in every step.
     "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1},
 }
 
 
 @contextmanager
 def connect(jobs: int | None, scheduler: str | None) -> Iterator[Client]:
-    """Yield a client of the cluster at ``scheduler``, or of a local one of ``jobs`` one-thread workers.
+    """Yield a client of the cluster at ``scheduler``, or of a local one with ``jobs`` one-thread workers.
 
     Args:
-        jobs: number of local workers; None for one a GPU, or one a core where there is no GPU.
+        jobs: number of local workers; None for one per GPU, or one per core without a GPU.
         scheduler: address of a running scheduler, such as ``tcp://host:8786``.
 
     Raises:
         RuntimeError: no scheduler answers at that address.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    # Python's watcher over semaphores, a process of its own, would complain at the end of those of killed workers.
-    warned = (os.environ.get("PYTHONWARNINGS"), "ignore:resource_tracker:UserWarning")
-    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, warned))
-    with dask.config.set(_SETTINGS):
+    with _silent_processes(), dask.config.set(_SETTINGS):
         if scheduler:
             try:
                 client = Client(scheduler)
@@ -54,6 +51,23 @@ def connect(jobs: int | None, scheduler: str | None) -> Iterator[Client]:
         else:
             with _local_cluster(jobs) as cluster, Client(cluster) as client:
                 yield client
+
+
+@contextmanager
+def _silent_processes() -> Iterator[None]:
+    """Silence dask's log, and resource_tracker's warnings about killed workers."""
+    logger, before = logging.getLogger("distributed"), os.environ.get("PYTHONWARNINGS")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    # The tracker is a process of its own, which inherits this.
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (before, "ignore:resource_tracker:UserWarning")))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        del os.environ["PYTHONWARNINGS"]
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _local_cluster(jobs: int | None) -> SpecCluster:
@@ -78,20 +92,20 @@ def _local_cluster(jobs: int | None) -> SpecCluster:
 
 
 def _gpus() -> list[str]:
-    """Return the numbers of the GPUs that may be used."""
+    """Return the numbers of the available GPUs."""
     if "CUDA_VISIBLE_DEVICES" in os.environ:
         return [number for number in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if number]
-    # Without importing torch, which takes seconds.
+    # Not from torch, whose import takes seconds.
     return [path.name.removeprefix("nvidia") for path in sorted(Path("/dev").glob("nvidia[0-9]*"))]
 
 
 def check_runs(client: Client, runs: list[Run]) -> list[str]:
-    """Return the configuration that the options of every run come to, as YAML.
+    """Return the resolved configuration of every run as YAML.
 
     Raises:
         UsageError: a run's options are wrong.
     """
-    futures = client.map(worker.check, [run.options for run in runs], pure=False)
+    futures = client.map(worker.check_options, [run.options for run in runs], pure=False)
     for run, future in zip(runs, futures, strict=True):
         if error := future.exception():
             raise UsageError(f"{run.name}: {error_message(error)}")
@@ -99,21 +113,19 @@ def check_runs(client: Client, runs: list[Run]) -> list[str]:
     return configurations
 
 
-def make_runs(
-    client: Client, runs: list[Run], on_change: Callable[[dict[Run, dict[str, Any]]], None]
-) -> dict[Run, dict[str, Any]]:
-    """Make all runs; return the result of each, as ``worker.make`` says it.
+def make_runs(client: Client, runs: list[Run], on_change: Callable[[dict[Run, RunEnd]], None]) -> dict[Run, RunEnd]:
+    """Train and test all runs; return how each ended.
 
     Args:
-        client: the cluster's.
-        runs: in the order in which they are to be started.
-        on_change: called with the results so far, every half second.
+        client: the cluster's client.
+        runs: in the order in which they start.
+        on_change: called every half second with the ends so far.
     """
     futures = {
-        client.submit(worker.make, run.options, run.folder, run.seed, pure=False, priority=-number): run
+        client.submit(worker.train_and_test, run.options, run.folder, run.seed, pure=False, priority=-number): run
         for number, run in enumerate(runs)
     }
-    results: dict[Run, dict[str, Any]] = {}
+    ends: dict[Run, RunEnd] = {}
     pending = set(futures)
     while pending:
         try:
@@ -121,17 +133,17 @@ def make_runs(
         except TimeoutError:
             done = set()
         for future in done:
-            results[futures[future]] = _result(future)
+            ends[futures[future]] = _end(future)
         pending -= done
-        on_change(results)
-    return results
+        on_change(ends)
+    return ends
 
 
-def _result(future: Future[Any]) -> dict[str, Any]:
+def _end(future: Future[RunEnd]) -> RunEnd:
     error = future.exception()
     if error is None:
-        result: dict[str, Any] = future.result()
-        return result
+        end: RunEnd = future.result()
+        return end
     if isinstance(error, KilledWorker):
-        return {"status": "failed", "error": f"its worker died {_DEATHS} times"}
-    return {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        return RunEnd("failed", f"its worker died {_DEATHS} times")
+    return RunEnd("failed", f"{type(error).__name__}: {error}")

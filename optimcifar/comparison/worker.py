@@ -1,66 +1,103 @@
-"""What a worker of the cluster does: check a run's options, and make the run."""
+"""The tasks of a worker: check a run's options, and train and test a run."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import signal
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from optimcifar.errors import error_message
 from optimcifar.runs.atomic import write_atomically
-from optimcifar.runs.folder import ENDED, WEIGHTS, RunFolder
+from optimcifar.runs.folder import ENDED, WEIGHTS, RunFolder, test_result
 
-_DIVERGED = 3  # the exit status of a run that diverged, which is a result as others are
+
+@dataclass(frozen=True)
+class RunEnd:
+    """How a run of a comparison ended.
+
+    Attributes:
+        status: ``finished``, ``diverged`` or ``failed``.
+        error: why it failed; None for a run that did not.
+    """
+
+    status: str
+    error: str | None = None
 
 
 def dask_setup(_: Any) -> None:
-    """Leave Ctrl-C, which a terminal sends to the workers as well, to the coordinator: dask calls this by its name."""
+    """Ignore Ctrl-C, which a terminal sends to the workers too: the coordinator handles it. Dask calls this by name."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def check(options: tuple[str, ...]) -> str:
-    """Return all that the options of a run come to, as YAML, or raise what is wrong with them."""
-    from optimcifar.training.lightning_cli import check as check_options
+def check_options(options: tuple[str, ...]) -> str:
+    """Return the resolved configuration of a run as YAML.
 
-    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-        return check_options(["fit", *options])
+    Raises:
+        Exception: the options cannot be understood, or what they name cannot be built.
+    """
+    from optimcifar.training.run import training_run
+
+    with _silence(), training_run(options) as run:
+        return run.check()
 
 
-def make(options: tuple[str, ...], folder: Path, seed: int) -> dict[str, Any]:
-    """Train and test one run, or what is missing of it; return its ``status`` and, if it failed, the ``error``."""
+def train_and_test(options: tuple[str, ...], path: Path, seed: int) -> RunEnd:
+    """Train a run and test its checkpoints, or do what is left to do.
+
+    Args:
+        options: the run's options.
+        path: its folder.
+        seed: its seed.
+    """
     import torch
 
-    # Workers share the machine: more threads than one would wait for each other.
+    # Workers share the machine: more threads would wait for each other.
     torch.set_num_threads(1)
-    error = None
-    if RunFolder(folder).status() not in ENDED:
-        command = ["resume", str(folder)] if (folder / "config.yaml").exists() else ["fit", *options]
-        if command[0] == "fit":
-            shutil.rmtree(folder, ignore_errors=True)  # a run that was cut off before it wrote what it is
-        error = _failure(command)
-    for checkpoint in [folder / "checkpoints" / f"{name}.ckpt" for name in WEIGHTS] if error is None else ():
-        tested = not checkpoint.exists() or checkpoint.with_suffix(".test.json").exists()
-        error = error if tested else error or _failure(["test", "--ckpt_path", str(checkpoint)])
-    if error is None:
-        return {"status": RunFolder(folder).status()}
-    if RunFolder(folder).status() is None:
-        # It failed before training started, and is to be seen in the tables all the same.
-        write_atomically(folder / "summary.json", json.dumps({"status": "failed", "seed": seed, "error": error}) + "\n")
-    return {"status": "failed", "error": error}
+    folder = RunFolder(path)
+    try:
+        with _silence():
+            _train_and_test(options, folder)
+    except Exception as error:  # noqa: BLE001  the tables show it
+        message = error_message(error)
+        if folder.status() is None:
+            # It failed before training started; the tables show it all the same.
+            failed = {"status": "failed", "seed": seed, "error": message}
+            write_atomically(folder.summary, json.dumps(failed) + "\n")
+        return RunEnd("failed", message)
+    return RunEnd(folder.status() or "failed")
 
 
-def _failure(command: list[str]) -> str | None:
-    """Run a command and return what it said of its failure, or None."""
-    from optimcifar.cli import main
+def _train_and_test(options: tuple[str, ...], folder: RunFolder) -> None:
+    from optimcifar.training.run import resumed_run, training_run
 
-    errors = StringIO()
-    with redirect_stdout(StringIO()), redirect_stderr(errors):
-        status = main(command)
-    return (
-        errors.getvalue().strip().removeprefix("optimcifar: ") or f"status {status}"
-        if status not in (0, _DIVERGED)
-        else None
-    )
+    if folder.status() in ENDED and not _untested(folder):
+        return
+    if not folder.config.exists():
+        shutil.rmtree(folder.path, ignore_errors=True)  # cut off before it wrote its configuration
+    with resumed_run(folder) if folder.config.exists() else training_run(options) as run:
+        if folder.status() not in ENDED:
+            outcome = run.fit()
+            if outcome.status == "interrupted":
+                raise RuntimeError("interrupted")
+            if outcome.error:
+                raise outcome.error
+        for checkpoint in _untested(folder):
+            run.test(checkpoint)
+
+
+def _untested(folder: RunFolder) -> list[Path]:
+    checkpoints = (folder.checkpoint(weights) for weights in WEIGHTS)
+    return [path for path in checkpoints if path.exists() and not test_result(path).exists()]
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Discard what a run prints: the coordinator shows all runs in one table."""
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        yield

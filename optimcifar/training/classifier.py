@@ -1,4 +1,4 @@
-"""The LightningModule: a network, its loss, and the optimizer and schedule that train it."""
+"""The LightningModule: a network, its loss, its optimizer and its schedule."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from optimcifar.optim.horizons import missing_horizon, run_length, with_horizon
 from optimcifar.optim.param_groups import ParamRule, check_options, grouped_parameters
 from optimcifar.optim.types import LRInterval, LRSchedulerCallable, OptimizerCallable
 
-# The hyperparameter by which LightningCLI marks what it can build again from a checkpoint.
+# The hyperparameter that LightningCLI adds to modules which it can build again from a checkpoint.
 _INSTANTIATOR = "_instantiator"
 
 
 class ImageClassifier(LightningModule):
-    """Trains a network to classify images, by cross-entropy, with any optimizer and learning-rate schedule.
+    """Trains a network to classify images, with cross-entropy and any optimizer and learning-rate schedule.
 
-    Logs, an epoch at a time: ``train_loss`` and ``train_acc``, means over the epoch's images as they were seen;
-    ``val_loss`` and ``val_acc``, ``test_loss`` and ``test_acc``; and ``lr``, the rate of the first parameter group
-    in the epoch's last step. Accuracies are fractions from 0 to 1.
+    Logs once per epoch: ``train_loss`` and ``train_acc``, means over the epoch's images while the weights change;
+    ``val_loss`` and ``val_acc``, ``test_loss`` and ``test_acc``; and ``lr``, the rate of the first parameter group in
+    the epoch's last step. Accuracies are fractions, 0 to 1.
+
+    An optimizer with two modes, such as those of ``schedulefree``, is in training mode in training steps only:
+    validation and checkpoints use its evaluation weights.
 
     Args:
         net: images (N, 3, 32, 32) float32 to logits (N, classes); None for a new ``ConvNet``.
         optimizer: called with the parameters, returns the optimizer; None for ``SGD(lr=0.01, momentum=0.9)``.
         lr_scheduler: called with the optimizer, returns the schedule; None for a constant rate. A ``partial`` of a
-            schedule's class that leaves out its horizon (``T_max``, ``total_iters``, ``total_steps``) gets the length
-            of the run. A ``ReduceLROnPlateau`` follows its attribute ``monitor``, or ``val_loss`` where it has none.
-        lr_interval: whether the schedule moves on every ``"epoch"`` or every optimizer ``"step"``.
-        param_groups: which parameters get options of their own; None for one group.
-
-    An optimizer that has two modes, as those of ``schedulefree`` have, is in its training mode in training steps only:
-    validation and checkpoints see the weights that it means to be used.
+            schedule's class without its length (``T_max``, ``total_iters``, ``total_steps``) gets the run's length.
+            ``ReduceLROnPlateau`` follows the metric in its attribute ``monitor``, or ``val_loss`` if it has none.
+        lr_interval: whether the schedule steps every ``"epoch"`` or every optimizer ``"step"``.
+        param_groups: rules for parameters with options of their own; None for one group.
 
     Raises:
-        ValueError: ``lr_interval`` is neither of the two.
+        ValueError: ``lr_interval`` is neither.
 
     Example:
         >>> classifier = ImageClassifier(optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-3))
@@ -64,8 +64,8 @@ class ImageClassifier(LightningModule):
         super().__init__()
         self.save_hyperparameters(ignore=["net", "optimizer", "lr_scheduler", "param_groups"], logger=False)
         if _INSTANTIATOR in self.hparams:
-            # From the command line all arguments are known as paths and numbers, which a checkpoint can hold and
-            # load again; networks and functions made in Python are not.
+            # The command line gives import paths and numbers, which a checkpoint can hold; it cannot hold networks and
+            # functions made in Python.
             self.save_hyperparameters(logger=False)
         self.net = ConvNet() if net is None else net
         self.optimizer = optimizer
@@ -75,10 +75,11 @@ class ImageClassifier(LightningModule):
         self.train_loss, self.train_acc = _mean(), _mean()
         self.val_loss, self.val_acc = _mean(), _mean()
         self.test_loss, self.test_acc = _mean(), _mean()
-        # What the epoch's batches gave, loss, hits and size, on the device: looking at them only at the epoch's end
-        # keeps the steps free of logging, which costs more than they do, and of synchronisation.
-        self._seen: dict[int, tuple[Tensor, Tensor, int]] = {}
+        # Loss, number of correct predictions and size of each of the epoch's batches, on the device. They are logged
+        # once, at the epoch's end: logging in every step takes longer than the step, and synchronizes with the device.
+        self._batches: dict[int, tuple[Tensor, Tensor, int]] = {}
         self._lr = float("nan")
+        self._optimizers_with_modes: list[Any] = []
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute."""
@@ -95,13 +96,14 @@ class ImageClassifier(LightningModule):
         return logits
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return the selected optimizer and, if there is one, the schedule with its interval.
+        """Return the optimizer, and the schedule with its interval if there is one.
 
         Raises:
-            ValueError: the optimizer or the schedule can't be had, or the schedule ends before the run.
+            ValueError: the optimizer or the schedule cannot be built.
         """
         needs_length = self.lr_scheduler is not None and missing_horizon(self.lr_scheduler) is not None
         optimizer, scheduler = self.make_optimizer(run_length(self.trainer, self.lr_interval) if needs_length else None)
+        self._optimizers_with_modes = [optimizer] if hasattr(optimizer, "train") and hasattr(optimizer, "eval") else []
         if scheduler is None:
             return optimizer
         monitor = getattr(scheduler, "monitor", "val_loss")
@@ -111,10 +113,13 @@ class ImageClassifier(LightningModule):
         }
 
     def make_optimizer(self, length: int | None) -> tuple[Optimizer, LRScheduler | ReduceLROnPlateau | None]:
-        """Return a new optimizer, and its schedule for a run of so many epochs or steps if there is one.
+        """Return a new optimizer, and its schedule if there is one.
+
+        Args:
+            length: the run's length in epochs or steps, for a schedule that leaves its length out.
 
         Raises:
-            ValueError: they can't be had.
+            ValueError: one of them cannot be built.
         """
         rules = self.param_groups
         params = grouped_parameters(self.named_parameters(), rules) if rules else self.parameters()
@@ -129,59 +134,58 @@ class ImageClassifier(LightningModule):
         check_options(optimizer, rules)
         if isinstance(optimizer, SparseAdam) and not any(getattr(module, "sparse", False) for module in self.modules()):
             raise ValueError(
-                "SparseAdam takes sparse gradients only, as those of nn.Embedding(sparse=True); "
+                "SparseAdam takes sparse gradients only, such as those of nn.Embedding(sparse=True); "
                 "this network has none: use Adam"
             )
         if self.lr_scheduler is None:
             return optimizer, None
         scheduler = with_horizon(self.lr_scheduler, length)(optimizer)
         if isinstance(scheduler, ReduceLROnPlateau) and self.lr_interval == "step":
-            raise ValueError("ReduceLROnPlateau moves when validation is over: leave lr_interval at epoch")
+            raise ValueError("ReduceLROnPlateau steps after validation: leave lr_interval at epoch")
         return optimizer, scheduler
 
     def on_train_batch_start(self, batch: Images, batch_idx: int) -> None:
-        """Let an optimizer that has modes train."""
+        """Put an optimizer with modes into training mode."""
         self._switch_optimizers("train")
 
     def on_validation_start(self) -> None:
-        """Let it show the weights that it means to be used."""
+        """Put an optimizer with modes into evaluation mode."""
         self._switch_optimizers("eval")
 
     def on_train_end(self) -> None:
-        """Leave those in the network."""
+        """Leave the evaluation weights in the network."""
         self._switch_optimizers("eval")
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the weights, of an optimizer that has modes those that it means to be used."""
+        """Return the weights; those of the evaluation mode if the optimizer has modes."""
         self._switch_optimizers("eval")
         return super().state_dict(*args, **kwargs)
 
     def _switch_optimizers(self, mode: Literal["train", "eval"]) -> None:
-        for optimizer in self._trainer.optimizers if self._trainer else ():
-            if hasattr(optimizer, "train") and hasattr(optimizer, "eval"):
-                getattr(optimizer, mode)()
+        for optimizer in self._optimizers_with_modes:
+            getattr(optimizer, mode)()
 
     def training_step(self, batch: Images, batch_idx: int) -> Tensor:
         """Return the mean cross-entropy of a training batch."""
         images, labels = batch
         logits = self(images)
         loss = F.cross_entropy(logits, labels)
-        # An optimizer with a closure, such as LBFGS, comes back to a batch: its first evaluation counts.
-        if batch_idx not in self._seen:
-            self._seen[batch_idx] = (loss.detach(), hits(logits, labels), len(labels))
+        # An optimizer with a closure, such as LBFGS, evaluates a batch several times: the first evaluation counts.
+        if batch_idx not in self._batches:
+            self._batches[batch_idx] = (loss.detach(), _count_correct(logits, labels), len(labels))
             self._lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         return loss
 
     def on_train_epoch_end(self) -> None:
         """Log the means over the epoch's images, and the rate."""
-        if not self._seen:
+        if not self._batches:
             return
-        losses, right, sizes = zip(*self._seen.values(), strict=True)
-        self._seen.clear()
+        losses, correct, sizes = zip(*self._batches.values(), strict=True)
+        self._batches.clear()
         weights = torch.tensor(sizes, device=self.device)
-        # torchmetrics writes into the weights of what is not a number.
+        # A copy, because torchmetrics overwrites the weights of values that are NaN.
         self.train_loss.update(torch.stack(losses), weights.clone())
-        self.train_acc.update(torch.stack(right) / weights, weights)
+        self.train_acc.update(torch.stack(correct) / weights, weights)
         self.log_dict({"lr": self._lr, "train_loss": self.train_loss, "train_acc": self.train_acc})
 
     def validation_step(self, batch: Images, batch_idx: int) -> None:
@@ -203,15 +207,15 @@ class ImageClassifier(LightningModule):
         images, labels = batch
         logits = self(images)
         mean_loss.update(F.cross_entropy(logits, labels), len(labels))
-        accuracy.update(hits(logits, labels) / len(labels), len(labels))
+        accuracy.update(_count_correct(logits, labels) / len(labels), len(labels))
 
 
 def _mean() -> MeanMetric:
-    # By default it leaves out what is not a number: an epoch that diverged would show the mean of the steps before.
-    # Its "disable" would keep it, but drops the weights too (torchmetrics 1.9.0).
+    # The default skips NaN: a diverged epoch would show the mean of the steps before. "disable" keeps NaN, but ignores
+    # the weights too (torchmetrics 1.9.0).
     return MeanMetric(nan_strategy=float("nan"))
 
 
-def hits(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return how many of the labels, (N,), have the largest of their logits, (N, classes); a scalar."""
+def _count_correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return how many of the largest logits, (N, classes), are at their label, (N,); a scalar."""
     return (logits.detach().argmax(1) == labels).sum()

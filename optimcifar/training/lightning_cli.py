@@ -1,167 +1,169 @@
-"""LightningCLI set up for this package: ``fit``, ``validate``, ``test`` and ``predict``."""
+"""LightningCLI with this package's defaults: it turns options into a model, data and a trainer."""
 
 from __future__ import annotations
 
-import logging
-import os
-import re
+import inspect
 import sys
-import warnings
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jsonargparse import Namespace
 from jsonargparse.typing import restricted_number_type
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 
-# Those that nothing here uses are imported so that they can be named without their module on the command line.
+# Imported so that the command line accepts them by class name alone.
 from optimcifar.callbacks.averaging import EpochEndWeightAveraging, WeightAverages  # noqa: F401
 from optimcifar.callbacks.console_output import EpochBar, EpochLines
 from optimcifar.callbacks.divergence import StopAtDivergence
 from optimcifar.callbacks.evaluation import EvaluationSummary, PredictionWriter
 from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates  # noqa: F401
+from optimcifar.callbacks.metrics_row import KeepMetricsRow
 from optimcifar.callbacks.optimizer_cost import OptimizerCost
 from optimcifar.callbacks.run_summary import RunSummary
 from optimcifar.data.cifar10 import CIFAR10DataModule  # noqa: F401
-from optimcifar.data.datamodule import ImageDataModule
 from optimcifar.data.shapes10 import Shapes10DataModule  # noqa: F401
 from optimcifar.errors import UsageError
 from optimcifar.optim.muon import MuonWithAux  # noqa: F401
 from optimcifar.optim.schedules import ChainedSchedule, SequentialSchedule  # noqa: F401
 from optimcifar.runs.atomic import write_atomically
-from optimcifar.runs.folder import AVERAGES, ENDED, RunFolder
-from optimcifar.runs.logger import RunLogger, WholeCheckpoints, run_folder
-from optimcifar.text import count
-from optimcifar.training.arguments import MODEL_ARGUMENTS, Parser, read_hyperparameters, start_from_own_defaults
+from optimcifar.runs.checkpoint_io import AtomicCheckpointIO
+from optimcifar.runs.folder import RunFolder
+from optimcifar.runs.logger import RunLogger, run_folder
+from optimcifar.training.arguments import MODEL_ARGUMENTS, Parser, read_arguments, read_checkpoint_defaults
 from optimcifar.training.classifier import ImageClassifier
 from optimcifar.training.profiler import NoProfiler
 from optimcifar.training.usage_messages import innermost_reason
 
-# Of a schedule that is made to see that it can be, before the run's own length is known.
-_SOME_LENGTH = 1_000_000
-
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
 
-# Warnings about what is meant to be so here: small batches of work, no workers, no validation, a command line that was
-# completed, evaluation without the callbacks of training, a resumed run with a folder of its own that has checkpoints,
-# a cycle of epochs.
-_NOISE = (
-    ".*callbacks used to create the checkpoint need to be provided",
-    "The dirpath has changed",
-    "Checkpoint directory .* exists and is not empty",
-    "A `OneCycleLR` scheduler is using 'interval': 'epoch'",
-    "LightningCLI's args parameter is intended",
-    ".*does not have many workers",
-    "It is recommended to use `self.log",  # across processes: the rate is equal, seconds are those of the first
-    ".*smaller than the logging interval",
-    ".*no `val_dataloader`",
-    ".*across ranks is zero",
-    ".*LeafSpec",
-)
+# The trainer's options that do not change a result: where files go, and what is shown.
+_NOT_HYPERPARAMETERS = {
+    *("logger", "default_root_dir", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"),
+    *("log_every_n_steps", "num_sanity_val_steps", "profiler", "plugins", "accelerator"),
+}
 
 
-class WholeConfig(SaveConfigCallback):
-    """Writes ``config.yaml`` into the run's folder, all of it or nothing."""
+class ConfigFile(SaveConfigCallback):
+    """Writes ``config.yaml`` atomically into the run's folder when training starts."""
 
     def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
         super().__init__(parser, config, **kwargs | {"save_to_log_dir": False})
 
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write it.
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse the folder of another run.
 
         Raises:
-            FileExistsError: the folder is another run's.
+            FileExistsError: the folder holds a run.
         """
+        if (folder := run_folder(trainer)) and folder.config.exists():
+            raise FileExistsError(f"{folder.path} holds another run: choose another folder, or resume that run")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the file, now that everything that the configuration names could be built."""
+        self.save_config(trainer, pl_module, "fit")
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the file."""
         if folder := run_folder(trainer):
-            path = folder / "config.yaml"
-            if path.exists():
-                raise FileExistsError(f"{folder} holds another run: choose another folder, or resume that run")
-            write_atomically(path, self.parser.dump(self.config, skip_none=False))
+            write_atomically(folder.config, self.parser.dump(self.config, skip_none=False))
 
 
 class TrainingCLI(LightningCLI):
-    """The command line of ``ImageClassifier`` and the data modules.
+    """Builds model, data and trainer of ``ImageClassifier`` and the data modules from options; runs nothing.
 
-    Differs from LightningCLI's defaults in what a person would otherwise have to ask for: ten epochs, seed 0, no
-    noise, a folder of its own for every run, and checkpoints that say which data and model they belong to.
+    Its defaults spare users options that they would need otherwise: ten epochs, seed 0, no warnings about small runs, a
+    new folder for every run, and checkpoints that name their data and model.
+
+    Args:
+        command: ``fit``, ``validate``, ``test`` or ``predict``.
+        options: the command's options.
+        resumed: the folder of the run that goes on in it; None for a new run.
+        only: callbacks that replace all others; such a run writes and prints nothing.
+
+    Raises:
+        UsageError: the options cannot be understood, or contradict each other.
+        ValueError: an option's value is out of range.
+        RuntimeError: the checkpoint is damaged, or there is no GPU.
     """
 
-    def __init__(self, args: list[str], resumed: Path | None = None) -> None:
-        self._command = next(iter(args), None)
+    def __init__(
+        self,
+        command: str,
+        options: Sequence[str],
+        resumed: RunFolder | None = None,
+        only: list[Callback] | None = None,
+    ) -> None:
+        self.command = command
+        self.summary = RunSummary()
         self._resumed = resumed
-        defaults = {
-            "max_epochs": 10,
-            "num_sanity_val_steps": 0,  # it would validate before the first line is printed, for little
-            "enable_model_summary": False,  # the first line says what it says
-        }
+        self._only = only
+        arguments = read_arguments(options)
+        self._checkpoint = arguments.checkpoint
+        if command != "fit" and not self._checkpoint:
+            raise UsageError(f"{command} needs --ckpt_path FILE: the checkpoint of a training run")
+        self._checkpoint_defaults = read_checkpoint_defaults(self._checkpoint) if self._checkpoint else {}
         super().__init__(
             ImageClassifier,
             LightningDataModule,
             subclass_mode_data=True,
-            trainer_defaults=defaults,
+            trainer_defaults={
+                "max_epochs": 10,
+                "num_sanity_val_steps": 0,  # it would validate before the first line is printed, for little
+                "enable_model_summary": False,  # the first line has it
+            },
             seed_everything_default=0,
             parser_class=Parser,
-            save_config_callback=None if resumed else WholeConfig,
-            # It would let an option --optimizer replace what configure_optimizers returns.
+            parser_kwargs={"prog": f"optimcifar {command}", "description": _DESCRIPTIONS[command]},
+            save_config_callback=ConfigFile if command == "fit" and not resumed and only is None else None,
+            # True would let an option --optimizer replace what configure_optimizers returns.
             auto_configure_optimizers=False,
-            args=args,
+            args=arguments.options,
+            run=False,
         )
 
-    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
-        """Return the command that was asked for: to list the options of the other three takes 0.3 s."""
-        known = super().subcommands()
-        return {name: known[name] for name in known if name == self._command} or known
-
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the seed; a number, because a result without one can't be repeated."""
+        """Add the seed: a number, because a result without one cannot be repeated."""
         parser.add_argument(
             "--seed_everything",
             type=Seed,
             default=0,
-            help="Decides the initial weights, the split, and with the epoch the order of the images.",
+            help="Sets the initial weights, the split, and the order of the images in each epoch.",
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Set the default data and optimizer, and give the data the seed."""
+        """Add the command's own arguments, set the default data and optimizer, and give the data the seed."""
+        skip: set[str | int] = {*self.subcommands()[self.command]}
+        self._command_arguments = parser.add_method_arguments(Trainer, self.command, skip=skip)
         parser.set_defaults(
             {
                 "data": {"class_path": "optimcifar.CIFAR10DataModule"},
                 "model.optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.01, "momentum": 0.9}},
+                **self._checkpoint_defaults,
             }
         )
-        # As a bare int: the class of the restricted number is not known to YAML, which config.yaml is written in.
+        # As a plain int, which YAML can write to config.yaml.
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse, with what a given checkpoint knows of itself as defaults.
+        """Parse the options; a checkpoint's settings are their defaults.
 
         Raises:
-            UsageError: evaluation without a checkpoint, or training that goes on with other settings.
+            UsageError: training is to go on with other settings.
         """
         super().parse_arguments(parser, args)
-        subcommand = self.config.subcommand
-        path = self.config[subcommand].ckpt_path
-        if not path:
-            if subcommand != "fit":
-                raise UsageError(f"{subcommand} needs --ckpt_path FILE: weights that were trained")
+        if not self._checkpoint:
             return
-        known = read_hyperparameters(Path(path))
-        self._subcommand_parsers[subcommand].set_defaults(known)
-        super().parse_arguments(parser, args)
-        self.config[subcommand].weights_only = True  # a checkpoint is data: nothing in it is to be run
-        for key in MODEL_ARGUMENTS if subcommand == "fit" else ():
-            if f"model.{key}" in known and _plain(self.config.fit.model[key]) != _plain(known[f"model.{key}"]):
+        self.config.weights_only = True  # a checkpoint is data: no code in it is executed
+        known = self._checkpoint_defaults
+        for key in MODEL_ARGUMENTS if self.command == "fit" else ():
+            if f"model.{key}" in known and _plain(self.config.model[key]) != _plain(known[f"model.{key}"]):
                 raise UsageError(
-                    f"--model.{key} differs from what {path} was trained with: training goes on with the same settings "
-                    "only; leave the option out, or start anew without --ckpt_path"
+                    f"--model.{key} differs from what {self._checkpoint} was trained with: training goes on with the "
+                    "same settings only; leave the option out, or start a new run without --ckpt_path"
                 )
-
-    def _parse_ckpt_path(self) -> None:
-        """Do nothing: Lightning would let the checkpoint win over the command line without a word."""
 
     def instantiate_classes(self) -> None:
         """Build the model, the data and the trainer.
@@ -176,141 +178,74 @@ class TrainingCLI(LightningCLI):
                 raise
             raise UsageError(innermost_reason(str(error))) from error
 
-    def after_instantiate_classes(self) -> None:
-        """Leave it to EvaluationSummary to print the figures of the package's own data."""
-        if self.subcommand in ("validate", "test") and isinstance(self.datamodule, ImageDataModule):
-            self.config_init[self.subcommand].verbose = False
-
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Make the trainer, with a folder for the run and the callbacks that fill it."""
-        options = self.config_init[self.subcommand].trainer
+        """Build the trainer with the command's logger and callbacks."""
+        options = self.config_init.trainer
         _check_accelerator(options.accelerator)
-        if self.subcommand != "fit":
+        if self._only is not None:
+            kwargs |= {"callbacks": list(self._only), "logger": False}
+            kwargs |= {"enable_checkpointing": False, "enable_progress_bar": False}
+        elif self.command == "fit":
+            kwargs |= self._logger(options)
+            self.trainer_defaults["callbacks"] = self._fit_callbacks(options)
+        else:
             kwargs |= {"logger": False, "enable_checkpointing": False}
-            self.save_config_callback = None
-        elif self._resumed:
-            kwargs["logger"] = RunLogger.reopen(self._resumed, rows=bool(self.config_init.fit.ckpt_path))
-        elif options.logger in (None, True):
-            kwargs["logger"] = RunLogger(options.default_root_dir or ".")
+            self.trainer_defaults["callbacks"] = [EvaluationSummary(), PredictionWriter()]
         if options.plugins is None:
-            kwargs["plugins"] = [WholeCheckpoints()]
+            kwargs["plugins"] = [AtomicCheckpointIO()]
         if options.profiler is None:
             kwargs["profiler"] = NoProfiler()
-        self.trainer_defaults["callbacks"] = self._callbacks(options)
-        given = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
-        if not any(isinstance(callback, ProgressBar) for callback in given):
+        if self._only is None and not any(isinstance(callback, ProgressBar) for callback in self.user_callbacks):
             if options.enable_progress_bar is not False and sys.stdout.isatty():
                 self.trainer_defaults["callbacks"].append(EpochBar())
             else:
                 kwargs["enable_progress_bar"] = False
         return super().instantiate_trainer(**kwargs)
 
-    def fit(self, **kwargs: Any) -> None:
-        """Train, after what can be found wrong before anything is written was looked for."""
-        with torch.random.fork_rng(devices=[]):
-            self.model.make_optimizer(_SOME_LENGTH)
-        if self.trainer.is_global_zero and isinstance(self.datamodule, ImageDataModule):
-            self.datamodule.prepare_data()
-            self.datamodule.setup("fit")
-        try:
-            self.trainer.fit(**kwargs)
-        except SystemExit:
-            # Lightning's way out of Ctrl-C, after it has finished the run's files.
-            if self.trainer.interrupted:
-                raise KeyboardInterrupt(f"; optimcifar resume {run_folder(self.trainer)} goes on") from None
-            raise
-        except RuntimeError as error:
-            if self.trainer.world_size > 1 and re.search("gloo|nccl|peer", str(error), re.IGNORECASE):
-                goes_on = f": optimcifar resume {folder} goes on" if (folder := run_folder(self.trainer)) else ""
-                raise RuntimeError(f"another process of this run was lost{goes_on}") from error
-            raise
-        finally:
-            if isinstance(self.trainer.logger, RunLogger):
-                self.trainer.logger.discard_if_empty()
-
-    def after_fit(self) -> None:
-        """Print how it ended, and where the run lies."""
-        if self.trainer.is_global_zero:
-            print(_closing_lines(self._summary.values, run_folder(self.trainer)))
+    @property
+    def command_arguments(self) -> dict[str, Any]:
+        """The command's own arguments, such as ``ckpt_path``, for the trainer's method of that name."""
+        return {name: self.config_init[name] for name in self._command_arguments}
 
     @property
-    def diverged(self) -> bool:
-        """Whether the run ended because its loss was no longer finite."""
-        return self.subcommand == "fit" and self._summary.values.get("status") == "diverged"
+    def user_callbacks(self) -> list[Callback]:
+        """The callbacks that the options name."""
+        callbacks = self.config_init.trainer.callbacks
+        return callbacks if isinstance(callbacks, list) else [callbacks] if callbacks else []
 
-    def _callbacks(self, options: Namespace) -> list[Callback]:
-        """Return the callbacks of the command; what Lightning has at most one of gives way to the user's choice."""
-        if self.subcommand != "fit":
-            return [EvaluationSummary(), PredictionWriter()]
-        self._summary = RunSummary()
-        callbacks: list[Callback] = [EpochLines(), OptimizerCost(), StopAtDivergence(), self._summary]
+    def resolved(self) -> str:
+        """Return the resolved configuration as YAML, as ``config.yaml`` would hold it."""
+        text: str = self.parser.dump(self.config, skip_none=False)
+        return text
+
+    def _logger(self, options: Namespace) -> dict[str, Any]:
+        if self._resumed:
+            return {"logger": RunLogger.reopen(self._resumed, keep_rows=self._checkpoint is not None)}
+        return {"logger": RunLogger(options.default_root_dir or ".")} if options.logger in (None, True) else {}
+
+    def _fit_callbacks(self, options: Namespace) -> list[Callback]:
+        self.summary = RunSummary(_trainer_hyperparameters(_plain(self.config.trainer)))
+        callbacks = [EpochLines(), OptimizerCost(), StopAtDivergence(), self.summary, KeepMetricsRow()]
         if options.enable_checkpointing is not False:
             callbacks.append(ModelCheckpoint(filename="last", enable_version_counter=False))
         return callbacks
 
 
-def run(args: list[str], cli: type[TrainingCLI] = TrainingCLI, resumed: Path | None = None) -> TrainingCLI:
-    """Run the command line of the commands that train or evaluate.
-
-    Args:
-        args: the command and its options.
-        cli: what to do with them.
-        resumed: the folder of a run that goes on in it; None for a new one.
-
-    Raises:
-        UsageError: the options can't be understood or don't go together.
-        ValueError: an option has a value out of its range.
-        Exception: whatever stopped the run.
-    """
-    # A module of the user's own, beside which the command is run, can be named without being installed.
-    sys.path.append(os.getcwd())
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        for noise in _NOISE:
-            warnings.filterwarnings("ignore", noise)
-        try:
-            return cli(start_from_own_defaults(args), resumed)
-        except MisconfigurationException as error:
-            raise UsageError(str(error)) from error
+_DESCRIPTIONS = {
+    "fit": "Train, and write the run to lightning_logs/version_N.",
+    "validate": "Measure the loss and accuracy of a checkpoint on the validation images.",
+    "test": "Measure the loss and accuracy of a checkpoint on the test images.",
+    "predict": "Write the class of every validation image to a table.",
+}
 
 
-class CheckingCLI(TrainingCLI):
-    """Understands the options of ``fit`` and makes all that they name, but does not train.
-
-    Attributes:
-        resolved: the whole configuration that the options come to, as ``config.yaml`` would hold it.
-    """
-
-    def fit(self, **kwargs: Any) -> None:
-        """Make the optimizer and its schedule as well."""
-        self.model.make_optimizer(_SOME_LENGTH)
-        self.resolved: str = self._subcommand_parsers["fit"].dump(self.config.fit, skip_none=False)
-
-    def after_fit(self) -> None:
-        """Print nothing: nothing was run."""
-
-
-def check(args: list[str]) -> str:
-    """Return the configuration that a command's options come to, as YAML, or raise as ``run`` would."""
-    cli = run(args, CheckingCLI)
-    assert isinstance(cli, CheckingCLI)
-    return cli.resolved
-
-
-def resume(folder: Path) -> TrainingCLI:
-    """Go on with a run that was cut off, from its last checkpoint and in its own folder.
-
-    Raises:
-        UsageError: the folder holds no run, or one that is finished.
-    """
-    config, checkpoint = folder / "config.yaml", folder / "checkpoints" / "last.ckpt"
-    if not config.is_file():
-        raise UsageError(f"{folder} holds no run to go on with: there is no {config.name} in it")
-    if (status := RunFolder(folder).status()) in ENDED:
-        raise UsageError(f"the run in {folder} is {status}: there is nothing to go on with")
-    from_checkpoint = ["--ckpt_path", str(checkpoint)] if checkpoint.exists() else []
-    return run(["fit", "--config", str(config), *from_checkpoint], resumed=folder)
+def _trainer_hyperparameters(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the number of epochs, and the other options that change a result and are not the trainer's defaults."""
+    defaults = {name: parameter.default for name, parameter in inspect.signature(Trainer).parameters.items()}
+    changed = {name: value for name, value in options.items() if value not in (None, defaults[name])}
+    return {name: value for name, value in changed.items() if name not in _NOT_HYPERPARAMETERS} | {
+        "max_epochs": options["max_epochs"]
+    }
 
 
 def _check_accelerator(accelerator: object) -> None:
@@ -321,24 +256,8 @@ def _check_accelerator(accelerator: object) -> None:
         )
 
 
-def _closing_lines(summary: dict[str, Any], folder: Path | None) -> str:
-    names = {"train_loss": "train loss", "val_acc": "validation accuracy"}
-    names |= {f"val_acc_{name}": f"of the averaged weights ({name})" for name in AVERAGES}
-    figures = [f"{text} {summary[name]:.4f}" for name, text in names.items() if summary.get(name) is not None]
-    step = f" in step {summary['diverged_step']}" if summary["diverged_step"] else ""
-    end = (
-        f"{summary['status']}{step} after {count(summary['epochs'], 'epoch')}: {', '.join(figures)} "
-        f"({summary['dataset']}); {summary['train_seconds']:.1f} s of training, "
-        f"{summary['images_per_second'] or 0:,.0f} images/s"
-    )
-    if folder is None:
-        return end
-    weights = " and ".join(map(str, sorted(folder.glob("checkpoints/*.ckpt"))))
-    return f"{end}\nthe run is in {folder}, its weights in {weights or 'no file'}"
-
-
-def _plain(value: object) -> object:
-    """Return a value in plain types, with lists for tuples, which YAML does not know."""
+def _plain(value: Any) -> Any:
+    """Return a value in plain types, with lists for tuples, which YAML does not have."""
     if isinstance(value, Namespace):
         value = value.as_dict()
     if isinstance(value, dict):

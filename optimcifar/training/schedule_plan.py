@@ -1,4 +1,4 @@
-"""The rates that a run is going to use, without the run: ``optimcifar schedule``."""
+"""The learning rates of a run, computed without training: ``optimcifar schedule``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import altair as alt
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import StochasticWeightAveraging
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from optimcifar.callbacks.console_output import schedule_lines
@@ -22,20 +20,20 @@ from optimcifar.optim.horizons import run_length
 from optimcifar.optim.types import LRInterval
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.text import count
-from optimcifar.training.lightning_cli import TrainingCLI, run
+from optimcifar.training.run import training_run
 
-# Points of a picture: more than its pixels.
+# The picture has fewer pixels than this.
 _MOST_POINTS = 2000
 
 
 @dataclass(frozen=True)
 class PlannedRates:
-    """The rates of a run.
+    """The learning rates of a run.
 
     Attributes:
-        unit: what the schedule moves with, ``"epoch"`` or ``"step"``.
-        rates: for each of them, in order, the rate of every parameter group.
-        lines: what is to be said of the schedule.
+        unit: how often the schedule steps: every ``"epoch"`` or every ``"step"``.
+        rates: the rates of all parameter groups, for each epoch or step in order.
+        lines: a description of the schedule.
     """
 
     unit: LRInterval
@@ -74,7 +72,7 @@ class PlannedRates:
         write_atomically(path, content.getvalue())
 
     def describe(self) -> str:
-        """Say what the schedule is, and what rates it comes to."""
+        """Describe the schedule and its rates."""
         rates = [rates[0] for rates in self.rates]
         span = f"{count(len(rates), self.unit)}: from {rates[0]:.4g}, highest {max(rates):.4g}, at last {rates[-1]:.4g}"
         return "\n".join([*self.lines, f"rates      {span}"])
@@ -84,55 +82,45 @@ class PlannedRates:
         return ["lr", *(f"lr_group_{number}" for number in range(2, groups + 1))]
 
 
-def plan(options: Sequence[str]) -> PlannedRates:
-    """Return the rates that ``optimcifar fit`` with these options is going to use.
+def plan_rates(options: Sequence[str]) -> PlannedRates:
+    """Return the rates that ``optimcifar fit`` would use with these options.
 
     Raises:
-        UsageError: they depend on what the run will measure, or the run has no end.
+        UsageError: the rates depend on what the run will measure, or the run has no end.
     """
-    cli = run(["fit", *options], _PlanningCLI)
-    assert isinstance(cli, _PlanningCLI)
-    return cli.planned
+    planner = _SchedulePlanner()
+    with training_run(options, only=[planner]) as run:
+        outcome = run.fit()
+        averaging = run.sets_rates_by_averaging
+    if outcome.error:
+        raise outcome.error
+    note = ["           note: weight averaging sets rates of its own once it starts, not drawn here"] * averaging
+    return PlannedRates(planner.unit, planner.rates, planner.lines + note)
 
 
-class _PlanningCLI(TrainingCLI):
-    """Makes the run that the options of ``fit`` come to, and ends it before its first step."""
+class _SchedulePlanner(Callback):
+    """Steps the schedule through the whole run when training starts, and stops the run."""
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Make the trainer, which writes nothing."""
-        self.config_init.fit.trainer.logger = False
-        trainer = super().instantiate_trainer(**kwargs)
-        self._averaging = next((c for c in trainer.callbacks if isinstance(c, StochasticWeightAveraging)), None)  # type: ignore[attr-defined]
-        self._planner = _Planner()
-        trainer.callbacks = [self._planner]  # type: ignore[attr-defined]
-        return trainer
-
-    def after_fit(self) -> None:
-        """Keep what was planned."""
-        unit, rates, lines = self._planner.unit, self._planner.rates, self._planner.lines
-        if self._averaging:
-            lines = [*lines, "           note: weight averaging sets rates of its own once it starts, not drawn here"]
-        self.planned = PlannedRates(unit, rates, lines)
-
-
-class _Planner(Callback):
-    """Moves the schedule through the whole run when training starts, and stops."""
+    def __init__(self) -> None:
+        self.unit: LRInterval = "epoch"
+        self.rates: list[tuple[float, ...]] = []
+        self.lines: list[str] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do so."""
+        """Compute the rates."""
         configs, groups = trainer.lr_scheduler_configs, trainer.optimizers[0].param_groups
-        self.unit: LRInterval = configs[0].interval if configs else "epoch"  # type: ignore[assignment]
+        if configs:
+            self.unit = configs[0].interval  # type: ignore[assignment]  # ImageClassifier sets one of the two
         length = run_length(trainer, self.unit)
         if length is None:
             raise UsageError("the run has no end to plan up to: set max_epochs")
         if configs and isinstance(configs[0].scheduler, ReduceLROnPlateau):
             raise UsageError(f"ReduceLROnPlateau follows {configs[0].monitor}: its rates are not known before the run")
         self.lines = schedule_lines(trainer)
-        self.rates: list[tuple[float, ...]] = []
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")  # before any optimizer.step
             for _ in range(length):
                 self.rates.append(tuple(float(group["lr"]) for group in groups))
                 for config in configs:
-                    config.scheduler.step()  # type: ignore[call-arg]  # not ReduceLROnPlateau's, seen to above
+                    config.scheduler.step()  # type: ignore[call-arg]  # ReduceLROnPlateau is refused above
         trainer.should_stop = True

@@ -29,6 +29,8 @@ def usage_message(message: str) -> str:
     if match := re.search(r"Option '([^']+)' is not accepted", message):
         owner = re.search(r"class_path='([^']+)'", message)
         return f"{option}.{match[1]}: {owner[1] if owner else option[2:]} has no argument {match[1]!r}"
+    if match := re.search(r"Group '([^']+)' does not accept option '([^']+)'", message):
+        return f"--{match[1]}.{match[2]}: {match[1]} has no argument {match[2]!r}"
     for pattern, reason in _REASONS.items():
         if match := re.search(pattern, message):
             return option + reason.format(*match.groups())

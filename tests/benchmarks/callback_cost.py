@@ -27,7 +27,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from optimcifar import GradientsAndUpdates, WeightAverages
 from optimcifar.callbacks.divergence import StopAtDivergence
 from optimcifar.callbacks.optimizer_cost import OptimizerCost
-from optimcifar.training.lightning_cli import TrainingCLI, run
+from optimcifar.training.run import training_run
 
 _TURN = 20  # steps
 
@@ -74,23 +74,17 @@ class Turns(Callback):
         return [with_it / without for with_it, without in pairs][1:]
 
 
-class _WithTurns(TrainingCLI):
-    turns: Turns
-
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        trainer = super().instantiate_trainer(**kwargs)
-        trainer.callbacks.insert(0, self.turns)  # type: ignore[attr-defined]
-        return trainer
-
-
 def measure(make: Callable[[], Callback], steps: int) -> list[float]:
     """Return the ratios of one callback over about so many steps."""
     turns = Turns(make())
-    cli = type("WithTurns", (_WithTurns,), {"turns": turns})
     images = ("--data.train_images", str(64 * steps + 100), "--data.val_size", "100", "--trainer.max_epochs", "1")
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):
         place = ("--trainer.default_root_dir", folder, "--trainer.accelerator", "cpu")
-        run(["fit", "--data", "Shapes10DataModule", *images, *place], cli)
+        with training_run(["--data", "Shapes10DataModule", *images, *place]) as run:
+            run.trainer.callbacks.insert(0, turns)  # type: ignore[attr-defined]
+            outcome = run.fit()
+    if outcome.error:
+        raise outcome.error
     return turns.ratios()
 
 

@@ -9,7 +9,7 @@ import sys
 import warnings
 from typing import Any
 
-from optimcifar.callbacks.run_summary import versions
+from optimcifar.runs.provenance import versions
 
 
 def circumstances() -> dict[str, Any]:

@@ -18,9 +18,9 @@ from lightning.pytorch import Trainer, seed_everything
 
 from optimcifar import ConvNet, ImageClassifier, RunLogger, Shapes10DataModule
 from optimcifar.callbacks.divergence import StopAtDivergence
-from optimcifar.callbacks.run_summary import import_path
 from optimcifar.runs.atomic import write_atomically
-from optimcifar.runs.logger import COLUMNS, short
+from optimcifar.runs.metrics import COLUMNS, shortest_float32
+from optimcifar.runs.provenance import import_path
 
 
 def rows_of(run: Path) -> list[dict[str, str]]:
@@ -228,7 +228,7 @@ def test_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize(("value", "expected"), [(0.009999999776482582, 0.01), (1e-5, 1e-5), (782.0, 782.0)])
 def test_float32_is_shown_by_its_shortest_number(value: float, expected: float) -> None:
-    assert short(value) == expected
+    assert shortest_float32(value) == expected
 
 
 def test_class_is_named_by_its_shortest_path() -> None:

@@ -1,0 +1,76 @@
+"""What several callbacks share."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.utils.hooks import RemovableHandle
+
+
+class EpochMetrics(Callback):
+    """Base of the callbacks that read the metrics of an epoch.
+
+    Lightning keeps the values of the last validation until the next one; an epoch without validation has none.
+    """
+
+    def __init__(self) -> None:
+        self._validated = False
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget the validation of the epoch before."""
+        self._validated = False
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that the epoch has validation metrics."""
+        self._validated = True
+
+    def epoch_metrics(self, trainer: Trainer) -> dict[str, float]:
+        """Return the metrics that the epoch logged, by name."""
+        names = (name for name in trainer.callback_metrics if self._validated or not name.startswith("val_"))
+        return {name: trainer.callback_metrics[name].item() for name in names}
+
+
+class HookCallback(Callback):
+    """Base of the callbacks that register hooks during training; removes them when training ends or fails."""
+
+    def __init__(self) -> None:
+        self.handles: list[RemovableHandle] = []
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remove the hooks."""
+        self.remove_hooks()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Remove the hooks."""
+        self.remove_hooks()
+
+    def remove_hooks(self) -> None:
+        """Remove the hooks in ``handles``."""
+        for handle in self.handles:
+            handle.remove()
+        self.handles = []
+
+
+@runtime_checkable
+class SummarySource(Protocol):
+    """A callback that adds values to ``summary.json``."""
+
+    def summary_values(self, trainer: Trainer) -> dict[str, Any]:
+        """Return values that JSON can hold, by name."""
+
+
+def device_name(trainer: Trainer) -> str:
+    """Return ``cpu`` or the name of the GPU, preceded by the number of processes if there are several: ``2 x cpu``."""
+    device = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return name if trainer.world_size == 1 else f"{trainer.world_size} x {name}"
+
+
+def synchronized_time(device: torch.device) -> float:
+    """Return ``time.perf_counter()``, in seconds, after the device has finished its queued work."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize()
+    return time.perf_counter()

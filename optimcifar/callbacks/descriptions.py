@@ -1,0 +1,44 @@
+"""Classes and their arguments, read from the objects that a run uses."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler, ReduceLROnPlateau, SequentialLR
+
+from optimcifar.runs.provenance import import_path
+
+
+def constructor_arguments(instance: object) -> dict[str, Any]:
+    """Return the constructor's arguments that the instance keeps under the same name, with or without a leading ``_``.
+
+    ``optimizer`` and ``last_epoch``, which every schedule takes, are left out.
+    """
+    arguments: dict[str, Any] = {}
+    for name in inspect.signature(type(instance)).parameters:
+        for attribute in (name, f"_{name}"):
+            if name not in ("optimizer", "last_epoch") and hasattr(instance, attribute):
+                arguments.setdefault(name, getattr(instance, attribute))
+    return arguments
+
+
+def call_text(instance: object, arguments: dict[str, Any]) -> str:
+    """Write an object as the call that makes it: ``torch.optim.SGD(lr=0.1)``."""
+    listed = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    return f"{import_path(type(instance))}({listed})"
+
+
+def schedule_text(schedule: LRScheduler | ReduceLROnPlateau) -> str:
+    """Write a schedule as the call that makes it, the schedules that it is made of included."""
+    arguments = constructor_arguments(schedule)
+    if not (parts := schedule_parts(schedule)):
+        return call_text(schedule, arguments)
+    listed = ", ".join(schedule_text(part) for part in parts)
+    milestones = f", milestones={arguments['milestones']!r}" if "milestones" in arguments else ""
+    return f"{import_path(type(schedule))}([{listed}]{milestones})"
+
+
+def schedule_parts(schedule: LRScheduler | ReduceLROnPlateau) -> list[LRScheduler]:
+    """Return the schedules that a sequence or a chain is made of; none for other schedules."""
+    return list(schedule._schedulers) if isinstance(schedule, (SequentialLR, ChainedScheduler)) else []

@@ -1,0 +1,269 @@
+"""One training run: from options to its outcome."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging
+
+from optimcifar.callbacks.evaluation import EvaluationSummary
+from optimcifar.errors import UsageError
+from optimcifar.runs.folder import AVERAGES, ENDED, RunFolder
+from optimcifar.runs.logger import RunLogger, run_folder
+from optimcifar.text import count
+from optimcifar.training.classifier import ImageClassifier
+from optimcifar.training.lightning_cli import TrainingCLI
+
+# The length of schedules that are built before the run's length is known, to see that they can be.
+_PLACEHOLDER_LENGTH = 1_000_000
+
+# Warnings about what is intended here: small runs without loader workers or validation, options given by a program,
+# evaluation without the callbacks of training, a resumed run's own checkpoints, one cycle of epochs.
+_INTENDED = (
+    ".*callbacks used to create the checkpoint need to be provided",
+    "The dirpath has changed",
+    "Checkpoint directory .* exists and is not empty",
+    "A `OneCycleLR` scheduler is using 'interval': 'epoch'",
+    "LightningCLI's args parameter is intended",
+    ".*does not have many workers",
+    "It is recommended to use `self.log",  # across processes: the rate is equal, seconds are those of the first
+    ".*smaller than the logging interval",
+    ".*no `val_dataloader`",
+    ".*across ranks is zero",
+    ".*LeafSpec",
+)
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended.
+
+    Attributes:
+        status: ``finished``, ``diverged``, ``interrupted`` or ``failed``.
+        summary: the contents of ``summary.json``; empty if training did not start.
+        folder: the run's folder; None if the run wrote no files, and in all processes but the first.
+        error: what stopped an interrupted or failed run.
+    """
+
+    status: str
+    summary: dict[str, Any]
+    folder: RunFolder | None
+    error: BaseException | None = None
+
+    def describe(self) -> str:
+        """Describe how a run ended and where its files are, in one or two lines."""
+        summary = self.summary
+        names = {"train_loss": "train loss", "val_acc": "validation accuracy"}
+        names |= {f"val_acc_{name}": f"of the averaged weights ({name})" for name in AVERAGES}
+        figures = [f"{text} {summary[name]:.4f}" for name, text in names.items() if summary.get(name) is not None]
+        step = f" in step {summary['diverged_step']}" if summary["diverged_step"] else ""
+        end = (
+            f"{self.status}{step} after {count(summary['epochs'], 'epoch')}: {', '.join(figures)} "
+            f"({summary['dataset']}); {summary['train_seconds']:.1f} s of training, "
+            f"{summary['images_per_second'] or 0:,.0f} images/s"
+        )
+        if self.folder is None:
+            return end
+        weights = " and ".join(map(str, self.folder.checkpoints()))
+        return f"{end}\nthe run is in {self.folder.path}, its weights in {weights or 'no file'}"
+
+
+class TrainingRun:
+    """A run that is built and ready to train or to be tested.
+
+    Args:
+        options: the options of ``optimcifar fit``.
+        resumed: the folder of the run that goes on in it; None for a new run.
+        only: callbacks that replace all others; such a run writes and prints nothing.
+
+    Attributes:
+        trainer: Lightning's trainer.
+
+    Raises:
+        UsageError: the options cannot be understood, or contradict each other.
+        ValueError: an option's value is out of range.
+        RuntimeError: the checkpoint is damaged, or there is no GPU.
+    """
+
+    def __init__(
+        self, options: Sequence[str], resumed: RunFolder | None = None, only: list[Callback] | None = None
+    ) -> None:
+        self._cli = TrainingCLI("fit", options, resumed, only)
+        self.trainer: Trainer = self._cli.trainer
+
+    def fit(self) -> RunOutcome:
+        """Train. Whatever stops the run is in the outcome."""
+        try:
+            self._check_optimizer()
+            with _restored_sigint():
+                self.trainer.fit(self._cli.model, self._cli.datamodule, **self._cli.command_arguments)
+        except (KeyboardInterrupt, SystemExit) as error:
+            # Lightning turns Ctrl-C into SystemExit after it has finished the run's files.
+            return self._outcome("interrupted", error)
+        except Exception as error:  # noqa: BLE001  the outcome holds it
+            return self._outcome("failed", _explained(error, self.trainer))
+        finally:
+            if isinstance(self.trainer.logger, RunLogger):
+                self.trainer.logger.discard_if_empty()
+        return self._outcome(self._cli.summary.values.get("status", "finished"))
+
+    def test(self, checkpoint: Path) -> None:
+        """Measure a checkpoint of this run on the test images, and write the result beside it."""
+        tester = Trainer(
+            accelerator=self._cli.config_init.trainer.accelerator,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[EvaluationSummary()],
+        )
+        tester.test(
+            self._cli.model, datamodule=self._cli.datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False
+        )
+
+    def check(self) -> str:
+        """Build optimizer and schedule; return the resolved configuration as YAML.
+
+        Raises:
+            ValueError: one of them cannot be built.
+        """
+        self._check_optimizer()
+        return self._cli.resolved()
+
+    @property
+    def sets_rates_by_averaging(self) -> bool:
+        """Whether weight averaging replaces the schedule during the run."""
+        return any(isinstance(callback, StochasticWeightAveraging) for callback in self._cli.user_callbacks)
+
+    def _check_optimizer(self) -> None:
+        """Build optimizer and schedule once to find errors early: Lightning downloads the images first."""
+        model: ImageClassifier = self._cli.model
+        with torch.random.fork_rng(devices=[]):
+            model.make_optimizer(_PLACEHOLDER_LENGTH)
+
+    def _outcome(self, status: str, error: BaseException | None = None) -> RunOutcome:
+        folder = run_folder(self.trainer)
+        written = folder if folder and folder.path.exists() else None
+        return RunOutcome(status, self._cli.summary.values, written, error)
+
+
+@contextmanager
+def training_run(
+    options: Sequence[str], resumed: RunFolder | None = None, only: list[Callback] | None = None
+) -> Iterator[TrainingRun]:
+    """Build a run, and restore the process's settings afterwards; see ``TrainingRun``."""
+    with command_line_settings():
+        yield TrainingRun(options, resumed, only)
+
+
+def fit(options: Sequence[str]) -> RunOutcome:
+    """Train as ``optimcifar fit`` does.
+
+    Args:
+        options: the command's options, such as ``["--config", "configs/sgd.yaml"]``.
+
+    Raises:
+        UsageError: the options cannot be understood, or contradict each other.
+        ValueError: an option's value is out of range.
+        RuntimeError: the checkpoint is damaged, or there is no GPU.
+    """
+    with training_run(options) as run:
+        return run.fit()
+
+
+def resume(folder: Path) -> RunOutcome:
+    """Go on with an interrupted run in its folder, from its last checkpoint.
+
+    Raises:
+        UsageError: the folder holds no run, or one that has ended.
+        RuntimeError: the checkpoint is damaged.
+    """
+    run = RunFolder(folder)
+    if (status := run.status()) in ENDED:
+        raise UsageError(f"the run in {folder} is {status}: there is nothing to resume")
+    with resumed_run(run) as resumed:
+        return resumed.fit()
+
+
+@contextmanager
+def resumed_run(folder: RunFolder) -> Iterator[TrainingRun]:
+    """Build the run in a folder from its configuration and its last checkpoint.
+
+    Raises:
+        UsageError: the folder holds no run.
+        RuntimeError: the checkpoint is damaged.
+    """
+    if not folder.config.is_file():
+        raise UsageError(f"{folder.path} holds no run to resume: there is no {folder.config.name} in it")
+    checkpoint = folder.checkpoint()
+    from_checkpoint = ["--ckpt_path", str(checkpoint)] if checkpoint.exists() else []
+    with training_run(["--config", str(folder.config), *from_checkpoint], folder) as run:
+        yield run
+
+
+@contextmanager
+def command_line_settings() -> Iterator[None]:
+    """Set what the command line needs in this process, and restore it afterwards.
+
+    A class in a module of the current folder can be named without being installed. Lightning's remarks on small runs
+    are silenced.
+
+    Raises:
+        UsageError: in place of Lightning's MisconfigurationException.
+    """
+    with ExitStack() as stack:
+        folder = os.getcwd()
+        if folder not in sys.path:
+            sys.path.append(folder)
+            stack.callback(sys.path.remove, folder)
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logger = logging.getLogger(name)
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.WARNING)
+        stack.enter_context(warnings.catch_warnings())
+        for message in _INTENDED:
+            warnings.filterwarnings("ignore", message)
+        try:
+            yield
+        except MisconfigurationException as error:
+            raise UsageError(str(error)) from error
+
+
+@contextmanager
+def _restored_sigint() -> Iterator[None]:
+    """Restore Ctrl-C, which Lightning leaves ignored once it has been pressed."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+
+
+def _explained(error: Exception, trainer: Trainer) -> Exception:
+    """Return a plainer error where a lost process or wrong options are behind it."""
+    plainer: Exception
+    if isinstance(error, MisconfigurationException):
+        plainer = UsageError(str(error))
+    elif trainer.world_size > 1 and re.search("gloo|nccl|peer", str(error), re.IGNORECASE):
+        folder = run_folder(trainer)
+        goes_on = f": optimcifar resume {folder.path} goes on" if folder else ""
+        plainer = RuntimeError(f"another process of this run was lost{goes_on}")
+    else:
+        return error
+    plainer.__cause__ = error
+    return plainer
