@@ -6,6 +6,7 @@ from pathlib import Path
 import callback_cost
 import comparison_speed
 import crowded_machine
+import lightning_overhead
 import pytest
 import step_profile
 import training_cost
@@ -50,6 +51,14 @@ def test_callback_cost_measures_every_callback(tmp_path: Path, capsys: pytest.Ca
     callback_cost.main(["--steps", "165", "--out", str(tmp_path)])
     rows = json.loads((tmp_path / "callback_cost.json").read_text())["rows"]
     assert [row["callback"] for row in rows] == list(callback_cost.CALLBACKS)
+    assert all(row["ratio"] > 0 for row in rows)
+    assert capsys.readouterr().out.count(" pairs\n") == len(rows)
+
+
+def test_lightning_overhead_measures_each_shortcut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lightning_overhead.main(["--steps", "165", "--out", str(tmp_path)])
+    rows = json.loads((tmp_path / "lightning_overhead.json").read_text())["rows"]
+    assert [row["shortcut"] for row in rows] == list(lightning_overhead.SHORTCUTS)
     assert all(row["ratio"] > 0 for row in rows)
     assert capsys.readouterr().out.count(" pairs\n") == len(rows)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler, ReduceLROnPlateau, SequentialLR
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from optimcifar.optim.schedules import schedule_parts
 from optimcifar.runs.provenance import import_path
 
 
@@ -37,8 +38,3 @@ def schedule_text(schedule: LRScheduler | ReduceLROnPlateau) -> str:
     listed = ", ".join(schedule_text(part) for part in parts)
     milestones = f", milestones={arguments['milestones']!r}" if "milestones" in arguments else ""
     return f"{import_path(type(schedule))}([{listed}]{milestones})"
-
-
-def schedule_parts(schedule: LRScheduler | ReduceLROnPlateau) -> list[LRScheduler]:
-    """Return the schedules that a sequence or a chain is made of; none for other schedules."""
-    return list(schedule._schedulers) if isinstance(schedule, (SequentialLR, ChainedScheduler)) else []

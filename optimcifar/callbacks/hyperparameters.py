@@ -16,7 +16,8 @@ from lightning.pytorch.callbacks import Checkpoint, ModelSummary, ProgressBar
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from optimcifar.callbacks.descriptions import constructor_arguments, schedule_parts
+from optimcifar.callbacks.descriptions import constructor_arguments
+from optimcifar.optim.schedules import schedule_parts
 from optimcifar.runs.provenance import import_path
 
 # What a trainer made in Python is asked for.

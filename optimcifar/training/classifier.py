@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer, SparseAdam
@@ -18,12 +17,13 @@ from optimcifar.networks.convnet import ConvNet
 from optimcifar.optim.horizons import missing_horizon, run_length, with_horizon
 from optimcifar.optim.param_groups import ParamRule, check_options, grouped_parameters
 from optimcifar.optim.types import LRInterval, LRSchedulerCallable, OptimizerCallable
+from optimcifar.training.lightning_overhead import FastHookNames
 
 # The hyperparameter that LightningCLI adds to modules which it can build again from a checkpoint.
 _INSTANTIATOR = "_instantiator"
 
 
-class ImageClassifier(LightningModule):
+class ImageClassifier(FastHookNames):
     """Trains a network to classify images, with cross-entropy and any optimizer and learning-rate schedule.
 
     Logs once per epoch: ``train_loss`` and ``train_acc``, means over the epoch's images while the weights change;
@@ -80,15 +80,6 @@ class ImageClassifier(LightningModule):
         self._batches: dict[int, tuple[Tensor, Tensor, int]] = {}
         self._lr = float("nan")
         self._optimizers_with_modes: list[Any] = []
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute."""
-        # Lightning notes in this one which hook is under way, 40 times a step, each of which PyTorch would look at for
-        # parameters, buffers and modules: 1 to 2 % of a step.
-        if name == "_current_fx_name":
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the network's logits, (N, classes), of normalised ``images``, (N, 3, 32, 32)."""

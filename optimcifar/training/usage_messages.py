@@ -26,14 +26,8 @@ def usage_message(message: str) -> str:
     value does not fit.
     """
     option = "--" + ".".join(re.findall(r'Parser key "([^"]+)"', message))
-    if match := re.search(r"Option '([^']+)' is not accepted", message):
-        owner = re.search(r"class_path='([^']+)'", message)
-        return f"{option}.{match[1]}: {owner[1] if owner else option[2:]} has no argument {match[1]!r}"
-    if match := re.search(r"Group '([^']+)' does not accept option '([^']+)'", message):
-        return f"--{match[1]}.{match[2]}: {match[1]} has no argument {match[2]!r}"
-    for pattern, reason in _REASONS.items():
-        if match := re.search(pattern, message):
-            return option + reason.format(*match.groups())
+    if known := _unknown_argument(message, option) or _known_reason(message, option):
+        return known
     if expected := _expected_types(message):
         got = re.search(r"Given value: (.+?)(?:\. Got value.*)?$|Got value: (.+)$", message, re.MULTILINE)
         return f"{option}: expected {' or '.join(expected)}" + (f", got {(got[1] or got[2])!r}" if got else "")
@@ -52,6 +46,20 @@ def innermost_reason(message: str) -> str:
     _, _, reasons = message.rpartition("Errors:")
     first = reasons.strip().splitlines()[0].strip()
     return re.sub(r"^- |Type .+ expects a function or a callable class: ", "", first)
+
+
+def _unknown_argument(message: str, option: str) -> str | None:
+    if match := re.search(r"Option '([^']+)' is not accepted", message):
+        owner = re.search(r"class_path='([^']+)'", message)
+        return f"{option}.{match[1]}: {owner[1] if owner else option[2:]} has no argument {match[1]!r}"
+    if match := re.search(r"Group '([^']+)' does not accept option '([^']+)'", message):
+        return f"--{match[1]}.{match[2]}: {match[1]} has no argument {match[2]!r}"
+    return None
+
+
+def _known_reason(message: str, option: str) -> str | None:
+    matches = ((re.search(pattern, message), reason) for pattern, reason in _REASONS.items())
+    return next((option + reason.format(*match.groups()) for match, reason in matches if match), None)
 
 
 def _expected_types(message: str) -> list[str]:
