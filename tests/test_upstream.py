@@ -1,0 +1,340 @@
+"""Contracts with other libraries: private names, wordings and orders of events that this package relies on.
+
+A failure here says what breaks when a library changes; the test's docstring names the module that relies on it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch
+import pytest
+import torch
+from helpers import Outcome
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import StochasticWeightAveraging
+from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.utilities import rank_zero_only
+from torch import nn
+from torch.optim.lr_scheduler import ChainedScheduler, CosineAnnealingLR, LRScheduler, SequentialLR, StepLR
+from torchmetrics import MeanMetric
+
+from optimcifar import ImageClassifier, RunLogger, Shapes10DataModule
+from optimcifar.optim.types import LRSchedulerCallable, OptimizerCallable
+from optimcifar.runs.folder import RunFolder
+from optimcifar.training.run import _INTENDED
+
+
+def trainer(**options: Any) -> Trainer:
+    quiet = {"logger": False, "enable_checkpointing": False} | options
+    return Trainer(
+        accelerator="cpu",
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **({"max_epochs": 1} | quiet),
+    )
+
+
+def data() -> Shapes10DataModule:
+    return Shapes10DataModule(train_images=128, val_size=32)
+
+
+# PyTorch
+
+
+def test_combined_schedules_hold_their_parts_and_milestones() -> None:
+    """optim/schedules.py, optim/schedule_notes.py: describe the parts of a sequence or a chain."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    first, second = StepLR(optimizer, 1), CosineAnnealingLR(optimizer, 2)
+    sequence = SequentialLR(optimizer, [first, second], [3])
+    assert (sequence._schedulers, sequence._milestones) == ([first, second], [3])  # type: ignore[attr-defined]
+    assert list(ChainedScheduler([first, second], optimizer)._schedulers) == [first, second]
+
+
+def test_muon_refuses_vectors_in_these_words() -> None:
+    """training/classifier.py: names MuonWithAux instead."""
+    with pytest.raises(ValueError, match="Muon only supports 2D parameters"):
+        torch.optim.Muon([nn.Parameter(torch.zeros(3))])
+
+
+def test_schedules_warn_in_these_words_when_they_step_before_the_optimizer() -> None:
+    """training/schedule_plan.py: silences it."""
+    schedule = StepLR(torch.optim.SGD([torch.zeros(1)], lr=1.0), 1)
+    with pytest.warns(UserWarning, match="Detected call of `lr_scheduler.step"):
+        schedule.step()
+
+
+# torchmetrics
+
+
+def test_a_mean_skips_nan_by_default_and_overwrites_the_weights_of_nan() -> None:
+    """training/classifier.py: sets a strategy, and passes a copy of the weights."""
+    mean = MeanMetric()
+    with pytest.warns(UserWarning, match="NaN|nan"):
+        mean.update(torch.tensor([1.0, float("nan")]))
+    assert mean.compute() == 1
+    weights = torch.tensor([1.0, 2.0])
+    MeanMetric(nan_strategy=float("nan")).update(torch.tensor([1.0, float("nan")]), weights)
+    assert weights.tolist() == [1, 1]
+
+
+# jsonargparse
+
+
+class Subject:
+    """A class with an option for every message."""
+
+    def __init__(
+        self,
+        optimizer: OptimizerCallable = torch.optim.SGD,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        number: int = 1,
+    ) -> None:
+        if number < 0:
+            raise ValueError("number must be at least 0")
+        self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
+
+
+def parser() -> LightningArgumentParser:
+    made = LightningArgumentParser(exit_on_error=False)
+    made.add_class_arguments(Subject, "subject")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("options", "wording"),
+    [
+        (["--subject.number", "x"], r"Parser key \"subject.number\""),
+        (["--subject.number", "x"], r"Expected an? <class 'int'>.*Got value: x"),
+        (["--subject.optimizer", "Adamm"], "Expected a dot import path string: Adamm"),
+        (["--subject.optimizer", "nowhere.Adam"], "No module named 'nowhere'"),
+        (["--subject.optimizer", "Adam", "--subject.optimizer.rate", "1"], r"Option 'rate' is not accepted"),
+        (["--subject.optimizer", "Adam", "--subject.optimizer.rate", "1"], r"class_path='torch.optim.Adam'"),
+        (["--subject.lr_scheduler", "StepLR"], "arguments are required: step_size"),
+        (["--subject", "{rate: 1}"], "Group 'subject' does not accept option 'rate'"),
+    ],
+)
+def test_refusals_have_these_words(options: list[str], wording: str) -> None:
+    """training/usage_messages.py: takes the option, the reason and the value from them."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011  its text is the contract
+        parser().parse_args(options)
+    assert re.search(wording, str(caught.value), re.DOTALL), str(caught.value)
+
+
+def test_a_replaced_class_leaves_its_arguments_behind() -> None:
+    """training/arguments.py: chooses no class before each class; not needed once this fails."""
+    parsed = parser().parse_args(
+        ["--subject.optimizer", "SGD", "--subject.optimizer.lr", "0.5", "--subject.optimizer", "Adadelta"]
+    )
+    assert parsed.subject.optimizer.init_args.lr == 0.5
+
+
+def test_a_parser_lists_its_actions() -> None:
+    """training/arguments.py: makes the length of a schedule optional."""
+    made = LightningArgumentParser(exit_on_error=False)
+    made.add_class_arguments(StepLR, None, skip={"optimizer"})
+    (action,) = (action for action in made._actions if action.dest == "step_size")
+    assert action.required
+
+
+def test_a_callable_built_from_options_holds_its_class() -> None:
+    """optim/horizons.py: looks for the schedule's class."""
+    made = parser()
+    built = made.instantiate_classes(
+        made.parse_args(["--subject.lr_scheduler", "StepLR", "--subject.lr_scheduler.step_size", "2"])
+    )
+    schedule = built.subject.lr_scheduler
+    assert isinstance(schedule, partial)
+    assert StepLR in (schedule.func, *schedule.args)
+    assert schedule.keywords["step_size"] == 2
+
+
+# Lightning
+
+
+def test_stochastic_weight_averaging_keeps_its_state_under_these_names() -> None:
+    """callbacks/averaging.py: EpochEndWeightAveraging takes part in Lightning's averaging by them."""
+    callback = StochasticWeightAveraging(0.1, 2, 3, "linear")
+    assert vars(callback).keys() >= {"_average_model", "_avg_fn", "_latest_update_epoch", "_model_contains_batch_norm"}
+    names = ("_swa_lrs", "_annealing_epochs", "_annealing_strategy")  # callbacks/descriptions.py prints them
+    assert [getattr(callback, name) for name in names] == [0.1, 3, "linear"]
+
+
+def test_modules_and_data_from_options_are_marked_in_checkpoints(
+    optimcifar: Callable[..., Outcome], small: list[str]
+) -> None:
+    """training/arguments.py, training/classifier.py, callbacks/hyperparameters.py: tell them from those of Python."""
+    assert optimcifar("fit", *small, "--trainer.max_epochs", 1).status == 0
+    checkpoint = torch.load("lightning_logs/version_0/checkpoints/last.ckpt", weights_only=True)
+    assert "_instantiator" in checkpoint["hyper_parameters"]
+    assert checkpoint["hyper_parameters"]["optimizer"]["class_path"] == "torch.optim.SGD"
+    data = checkpoint["datamodule_hyper_parameters"]
+    assert data["_class_path"].endswith("Shapes10DataModule")
+    assert data["train_images"] == 1000
+
+
+def test_hooks_are_named_on_the_module() -> None:
+    """training/lightning_overhead.py: stores that name quickly."""
+    named: list[str] = []
+
+    class Noting(ImageClassifier):
+        def __setattr__(self, name: str, value: Any) -> None:
+            named.extend([value] if name == "_current_fx_name" and value else [])
+            super().__setattr__(name, value)
+
+    trainer().fit(Noting(), data())
+    assert {"on_train_batch_start", "training_step", "optimizer_step"} <= set(named)
+
+
+def test_the_seed_is_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """callbacks/run_summary.py: records it."""
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+    seed_everything(7)
+    assert os.environ["PL_GLOBAL_SEED"] == "7"
+
+
+def test_the_rank_is_known_before_there_is_a_trainer() -> None:
+    """runs/logger.py: the first process alone creates the folder."""
+    assert rank_zero_only.rank == 0
+
+
+def test_log_dir_is_the_runs_folder_for_csv_loggers_only(tmp_path: Path) -> None:
+    """runs/logger.py: RunLogger stays a CSVLogger; callbacks/averaging.py saves below it."""
+
+    class Plain(Logger):
+        name, version, save_dir, root_dir, log_dir = "runs", "mine", str(tmp_path), "runs", "runs/mine"
+
+        def log_metrics(self, *args: Any, **kwargs: Any) -> None: ...
+
+        def log_hyperparams(self, *args: Any, **kwargs: Any) -> None: ...
+
+    assert trainer(logger=Plain()).log_dir == str(tmp_path)
+    assert trainer(logger=CSVLogger(tmp_path, "runs", "mine")).log_dir == str(tmp_path / "runs" / "mine")
+    assert trainer(logger=RunLogger(tmp_path, "runs", "mine")).log_dir == str(tmp_path / "runs" / "mine")
+
+
+def test_checkpoints_go_to_the_folder_of_the_logger(tmp_path: Path) -> None:
+    """runs/folder.py: names them."""
+    run = trainer(logger=RunLogger(tmp_path), enable_checkpointing=True)
+    run.fit(ImageClassifier(), data())
+    (path,) = tmp_path.rglob("*.ckpt")
+    assert path.parent == RunFolder(Path(str(run.log_dir))).checkpoint().parent
+
+
+class Order(Callback):
+    """Notes the order of events."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.events.append("start")
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.events.append("checkpoint")
+        checkpoint["mine"] = 5
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.events.append(f"load {checkpoint['mine']}")
+
+
+def test_an_epochs_checkpoint_is_written_before_its_metrics_are_logged(tmp_path: Path) -> None:
+    """callbacks/metrics_row.py: keeps the metrics in the checkpoint; not needed once this fails."""
+    order = Order()
+
+    class Noting(RunLogger):
+        def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+            order.events.append("metrics")
+
+    trainer(logger=Noting(tmp_path), enable_checkpointing=True, callbacks=[order]).fit(ImageClassifier(), data())
+    # Those of validation come before, the others after.
+    assert order.events == ["start", "metrics", "checkpoint", "metrics"]
+
+
+def test_callbacks_see_the_whole_checkpoint_before_training_starts(tmp_path: Path) -> None:
+    """callbacks/metrics_row.py, callbacks/divergence.py: read what they saved in it."""
+    order = Order()
+    run = trainer(callbacks=[order])
+    run.fit(ImageClassifier(), data())
+    run.save_checkpoint(tmp_path / "a.ckpt")
+    again = Order()
+    trainer(callbacks=[again], max_epochs=2).fit(ImageClassifier(), data(), ckpt_path=tmp_path / "a.ckpt")
+    assert again.events == ["load 5", "start"]
+
+
+def test_validation_metrics_stay_until_the_next_validation() -> None:
+    """callbacks/base.py: EpochMetrics leaves them out of an epoch without validation."""
+    found: list[bool] = []
+
+    class Noting(Callback):
+        def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            found.append("val_acc" in trainer.callback_metrics)
+
+    trainer(max_epochs=2, limit_train_batches=1, callbacks=[Noting()]).fit(ImageClassifier(), data())
+    assert found == [True, True]
+
+
+def test_images_are_prepared_before_the_optimizer_is_built() -> None:
+    """training/run.py: builds the optimizer once more before; not needed once this fails."""
+    events: list[str] = []
+
+    class Data(Shapes10DataModule):
+        def prepare_data(self) -> None:
+            events.append("data")
+
+    class Module(ImageClassifier):
+        def configure_optimizers(self) -> Any:
+            events.append("optimizer")
+            return super().configure_optimizers()
+
+    trainer().fit(Module(), Data(train_images=128, val_size=0))
+    assert events == ["data", "optimizer"]
+
+
+def test_interruption_ends_in_system_exit_and_may_leave_ctrl_c_ignored() -> None:
+    """training/run.py: calls that an interruption, and restores Ctrl-C."""
+
+    class Interrupted(Shapes10DataModule):
+        def prepare_data(self) -> None:
+            raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    run = trainer()
+    try:
+        with pytest.raises(SystemExit):
+            run.fit(ImageClassifier(), Interrupted())
+        assert run.interrupted
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.parametrize("message", _INTENDED)
+def test_silenced_warnings_still_exist(message: str) -> None:
+    """training/run.py: silences a warning by these words; drop the words that no library says any more."""
+    words = max(re.split(r"\.\*|\\", message), key=len)[:40]
+    packages = [Path(lightning.pytorch.__file__).parents[1], Path(torch.__file__).parent / "utils"]
+    sources = (path.read_text(encoding="utf-8", errors="replace") for p in packages for path in p.rglob("*.py"))
+    # A sentence in the source may be split over lines.
+    joined = (re.sub(r"[\"']\s*\n\s*f?[\"']", "", source) for source in sources)
+    assert any(words in source for source in joined), words
+
+
+def test_libraries_log_under_these_names() -> None:
+    """training/run.py: raises their level for the time of a run."""
+    assert {"lightning.pytorch", "lightning.fabric"} <= set(logging.Logger.manager.loggerDict)
+
+
+def test_every_schedule_of_pytorch_is_a_scheduler() -> None:
+    """training/arguments.py: recognises schedules by their base class."""
+    assert issubclass(SequentialLR, LRScheduler)
+    assert issubclass(ChainedScheduler, LRScheduler)
