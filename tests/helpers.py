@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from lightning.pytorch import Trainer
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs"
@@ -76,6 +77,20 @@ class Outcome(NamedTuple):
     status: int
     out: str
     err: str
+
+
+def quiet_trainer(**options: Any) -> Trainer:
+    """Return a trainer for one epoch on the CPU that writes and prints nothing, unless the options say otherwise."""
+    settings: dict[str, Any] = {
+        "max_epochs": 1,
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+    }
+    return Trainer(**settings | options)
 
 
 def run_command(args: list[str], threads: int, folder: Path) -> None:

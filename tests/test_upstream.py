@@ -17,7 +17,7 @@ from typing import Any
 import lightning.pytorch
 import pytest
 import torch
-from helpers import Outcome
+from helpers import Outcome, quiet_trainer
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser
@@ -33,17 +33,6 @@ from optimcifar.runs.folder import RunFolder
 from optimcifar.training.run import _INTENDED
 
 
-def trainer(**options: Any) -> Trainer:
-    quiet = {"logger": False, "enable_checkpointing": False} | options
-    return Trainer(
-        accelerator="cpu",
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        **({"max_epochs": 1} | quiet),
-    )
-
-
 def data() -> Shapes10DataModule:
     return Shapes10DataModule(train_images=128, val_size=32)
 
@@ -56,7 +45,7 @@ def test_combined_schedules_hold_their_parts_and_milestones() -> None:
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     first, second = StepLR(optimizer, 1), CosineAnnealingLR(optimizer, 2)
     sequence = SequentialLR(optimizer, [first, second], [3])
-    assert (sequence._schedulers, sequence._milestones) == ([first, second], [3])  # type: ignore[attr-defined]
+    assert (sequence._schedulers, sequence._milestones) == ([first, second], [3])
     assert list(ChainedScheduler([first, second], optimizer)._schedulers) == [first, second]
 
 
@@ -191,7 +180,7 @@ def test_hooks_are_named_on_the_module() -> None:
             named.extend([value] if name == "_current_fx_name" and value else [])
             super().__setattr__(name, value)
 
-    trainer().fit(Noting(), data())
+    quiet_trainer().fit(Noting(), data())
     assert {"on_train_batch_start", "training_step", "optimizer_step"} <= set(named)
 
 
@@ -204,7 +193,7 @@ def test_the_seed_is_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_rank_is_known_before_there_is_a_trainer() -> None:
     """runs/logger.py: the first process alone creates the folder."""
-    assert rank_zero_only.rank == 0
+    assert getattr(rank_zero_only, "rank", None) == 0
 
 
 def test_log_dir_is_the_runs_folder_for_csv_loggers_only(tmp_path: Path) -> None:
@@ -217,14 +206,14 @@ def test_log_dir_is_the_runs_folder_for_csv_loggers_only(tmp_path: Path) -> None
 
         def log_hyperparams(self, *args: Any, **kwargs: Any) -> None: ...
 
-    assert trainer(logger=Plain()).log_dir == str(tmp_path)
-    assert trainer(logger=CSVLogger(tmp_path, "runs", "mine")).log_dir == str(tmp_path / "runs" / "mine")
-    assert trainer(logger=RunLogger(tmp_path, "runs", "mine")).log_dir == str(tmp_path / "runs" / "mine")
+    assert quiet_trainer(logger=Plain()).log_dir == str(tmp_path)
+    assert quiet_trainer(logger=CSVLogger(tmp_path, "runs", "mine")).log_dir == str(tmp_path / "runs" / "mine")
+    assert quiet_trainer(logger=RunLogger(tmp_path, "runs", "mine")).log_dir == str(tmp_path / "runs" / "mine")
 
 
 def test_checkpoints_go_to_the_folder_of_the_logger(tmp_path: Path) -> None:
     """runs/folder.py: names them."""
-    run = trainer(logger=RunLogger(tmp_path), enable_checkpointing=True)
+    run = quiet_trainer(logger=RunLogger(tmp_path), enable_checkpointing=True)
     run.fit(ImageClassifier(), data())
     (path,) = tmp_path.rglob("*.ckpt")
     assert path.parent == RunFolder(Path(str(run.log_dir))).checkpoint().parent
@@ -255,7 +244,7 @@ def test_an_epochs_checkpoint_is_written_before_its_metrics_are_logged(tmp_path:
         def log_metrics(self, metrics: Any, step: int | None = None) -> None:
             order.events.append("metrics")
 
-    trainer(logger=Noting(tmp_path), enable_checkpointing=True, callbacks=[order]).fit(ImageClassifier(), data())
+    quiet_trainer(logger=Noting(tmp_path), enable_checkpointing=True, callbacks=[order]).fit(ImageClassifier(), data())
     # Those of validation come before, the others after.
     assert order.events == ["start", "metrics", "checkpoint", "metrics"]
 
@@ -263,11 +252,11 @@ def test_an_epochs_checkpoint_is_written_before_its_metrics_are_logged(tmp_path:
 def test_callbacks_see_the_whole_checkpoint_before_training_starts(tmp_path: Path) -> None:
     """callbacks/metrics_row.py, callbacks/divergence.py: read what they saved in it."""
     order = Order()
-    run = trainer(callbacks=[order])
+    run = quiet_trainer(callbacks=[order])
     run.fit(ImageClassifier(), data())
     run.save_checkpoint(tmp_path / "a.ckpt")
     again = Order()
-    trainer(callbacks=[again], max_epochs=2).fit(ImageClassifier(), data(), ckpt_path=tmp_path / "a.ckpt")
+    quiet_trainer(callbacks=[again], max_epochs=2).fit(ImageClassifier(), data(), ckpt_path=tmp_path / "a.ckpt")
     assert again.events == ["load 5", "start"]
 
 
@@ -279,7 +268,7 @@ def test_validation_metrics_stay_until_the_next_validation() -> None:
         def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
             found.append("val_acc" in trainer.callback_metrics)
 
-    trainer(max_epochs=2, limit_train_batches=1, callbacks=[Noting()]).fit(ImageClassifier(), data())
+    quiet_trainer(max_epochs=2, limit_train_batches=1, callbacks=[Noting()]).fit(ImageClassifier(), data())
     assert found == [True, True]
 
 
@@ -296,7 +285,7 @@ def test_images_are_prepared_before_the_optimizer_is_built() -> None:
             events.append("optimizer")
             return super().configure_optimizers()
 
-    trainer().fit(Module(), Data(train_images=128, val_size=0))
+    quiet_trainer().fit(Module(), Data(train_images=128, val_size=0))
     assert events == ["data", "optimizer"]
 
 
@@ -308,7 +297,7 @@ def test_interruption_ends_in_system_exit_and_may_leave_ctrl_c_ignored() -> None
             raise KeyboardInterrupt
 
     handler = signal.getsignal(signal.SIGINT)
-    run = trainer()
+    run = quiet_trainer()
     try:
         with pytest.raises(SystemExit):
             run.fit(ImageClassifier(), Interrupted())

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import Outcome
-from lightning.pytorch import Trainer
+from helpers import Outcome, quiet_trainer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR
 
 from optimcifar import ImageClassifier, ParamRule, RunSummary, SequentialSchedule, Shapes10DataModule
@@ -84,23 +83,15 @@ def test_a_resumed_run_keeps_its_hyperparameters(optimcifar: Run, small: list[st
 
 
 def test_a_run_made_in_python_records_what_it_uses() -> None:
-    rate, parts = 0.25, [partial(LinearLR, total_iters=1), partial(CosineAnnealingLR)]
+    rate = 0.25
+    parts: list[Any] = [partial(LinearLR, total_iters=1), partial(CosineAnnealingLR)]
     classifier = ImageClassifier(
         optimizer=lambda p: torch.optim.RMSprop(p, lr=rate),
         lr_scheduler=partial(SequentialSchedule, schedulers=parts, milestones=[1]),
         param_groups=[ParamRule("net.fc*", options={"weight_decay": 0.1})],
     )
     summary = RunSummary()
-    trainer = Trainer(
-        max_epochs=3,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        gradient_clip_val=2.0,
-        callbacks=[summary],
-    )
+    trainer = quiet_trainer(max_epochs=3, gradient_clip_val=2.0, callbacks=[summary])
     trainer.fit(classifier, Shapes10DataModule(train_images=300, val_size=100, batch_size=50))
     found = summary.values["hyperparameters"]
     expected = {
