@@ -1,10 +1,11 @@
-"""What several tests use: paths, the command line in another process, and folders of runs that nobody trained."""
+"""Shared test code: paths, files of a run, made-up runs, and the command line in another process."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,11 +73,43 @@ def make_comparison(out: Path, names: list[str], seeds: int = 3) -> None:
 
 
 class Outcome(NamedTuple):
-    """What a command came to."""
+    """A command's exit status and output."""
 
     status: int
     out: str
     err: str
+
+
+# The fixture `optimcifar`: runs the command line in this process.
+Command = Callable[..., Outcome]
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file as text."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_summary(run: Path) -> dict[str, Any]:
+    """Return the summary of a run, given its folder."""
+    summary: dict[str, Any] = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    return summary
+
+
+def read_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """Return the weights in a checkpoint."""
+    weights: dict[str, torch.Tensor] = torch.load(checkpoint, weights_only=True)["state_dict"]
+    return weights
+
+
+def equal_weights(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) -> bool:
+    """Return whether two sets of weights are bitwise equal."""
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def file_contents(folder: Path) -> dict[Path, bytes]:
+    """Return the contents of all files below a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def quiet_trainer(**options: Any) -> Trainer:
@@ -94,11 +127,11 @@ def quiet_trainer(**options: Any) -> Trainer:
 
 
 def run_command(args: list[str], threads: int, folder: Path) -> None:
-    """Run the command line as the main function of a process; both output streams go to ``said.txt`` in ``folder``."""
+    """Run the command line as the main function of a process; its output goes to ``output.txt`` in ``folder``."""
     from optimcifar.cli import main
 
     torch.set_num_threads(threads)
-    with (folder / "said.txt").open("a") as said:
-        os.dup2(said.fileno(), 1)
-        os.dup2(said.fileno(), 2)
+    with (folder / "output.txt").open("a") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
         raise SystemExit(main(args))

@@ -99,7 +99,7 @@ def test_runs_that_start_at_the_same_moment_do_not_disturb_each_other(
     processes: ForkServerContext, small: list[str], tmp_path: Path
 ) -> None:
     runs = [["fit", *small, "--seed_everything", str(seed)] for seed in range(3)]
-    assert at_once(processes, tmp_path, runs) == [0, 0, 0], (tmp_path / "said.txt").read_text()
+    assert at_once(processes, tmp_path, runs) == [0, 0, 0], (tmp_path / "output.txt").read_text()
     found = [json.loads(path.read_text()) for path in tmp_path.glob("lightning_logs/version_*/summary.json")]
     assert sorted(summary["seed"] for summary in found) == [0, 1, 2]
     for folder in tmp_path.glob("lightning_logs/version_*"):
@@ -112,7 +112,7 @@ def test_images_that_are_decoded_twice_at_once_are_whole(
 ) -> None:
     data = ("--data.root", str(image_folders), "--data.val_size", "20", "--trainer.max_epochs", "1")
     runs = [["fit", *data] for _ in range(3)]
-    assert at_once(processes, tmp_path, runs) == [0, 0, 0], (tmp_path / "said.txt").read_text()
+    assert at_once(processes, tmp_path, runs) == [0, 0, 0], (tmp_path / "output.txt").read_text()
     hashes = {
         json.loads(path.read_text())["train_loss"] for path in tmp_path.glob("lightning_logs/version_*/summary.json")
     }
@@ -141,7 +141,7 @@ def test_disk_that_fills_up_ends_the_run_with_a_line_and_leaves_the_last_good_ch
     (tmp_path / "full.py").write_text(FULL)
     full = ["fit", *small, "--trainer.max_epochs", "4", "--trainer.callbacks+=full.FillsUp"]
     assert at_once(processes, tmp_path, [full]) == [1]
-    said = (tmp_path / "said.txt").read_text().splitlines()
+    said = (tmp_path / "output.txt").read_text().splitlines()
     assert said[-1].startswith("optimcifar: ")
     assert "File too large" in said[-1]
     assert not any("Traceback" in line for line in said)

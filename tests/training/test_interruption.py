@@ -81,7 +81,7 @@ def test_run_killed_at_random_moments_ends_as_one_that_was_not(
     began = time.monotonic()
     whole = start(processes, options(config, tmp_path / "whole"), threads, tmp_path)
     whole.join(300)
-    assert whole.exitcode == 0, (tmp_path / "said.txt").read_text()
+    assert whole.exitcode == 0, (tmp_path / "output.txt").read_text()
     lasted = time.monotonic() - began
     run, cut = tmp_path / "whole/lightning_logs/version_0", tmp_path / "cut"
     generator = random.Random(f"{config.stem} {threads}")
@@ -100,10 +100,10 @@ def test_run_killed_at_random_moments_ends_as_one_that_was_not(
         status = process.exitcode
         kills += status != 0
         # 0: it was faster; 130: it was asked to stop; negative: it was killed, or asked before it could say anything
-        assert status in (0, 130) or (status is not None and status < 0), (tmp_path / "said.txt").read_text()
+        assert status in (0, 130) or (status is not None and status < 0), (tmp_path / "output.txt").read_text()
     killed.extend([f"{config.stem}, {threads} threads"] * kills)
     assert_same_run(run, max(cut.glob("lightning_logs/version_*/summary.json")).parent)
-    assert "Traceback" not in (tmp_path / "said.txt").read_text()
+    assert "Traceback" not in (tmp_path / "output.txt").read_text()
     assert not list(cut.glob("lightning_logs/version_*/**/.*")), "parts of files were left"
 
 
