@@ -89,6 +89,8 @@ def _command(name: str) -> Callable[[list[str]], int]:
 
         return compare if name == "compare" else report
     commands = {"fit": _fit, "resume": _resume, "schedule": _schedule}
+    if name.startswith("-"):
+        raise UsageError(f"name the command before its options: optimcifar fit {name} ...")
     if name not in commands:
         known = "fit, schedule, resume, validate, test, predict, compare, report"
         raise UsageError(f"invalid choice: {name!r} (choose from {known})")
