@@ -54,7 +54,7 @@ class RunOutcome:
 
     Attributes:
         status: ``finished``, ``diverged``, ``interrupted`` or ``failed``.
-        summary: the contents of ``summary.json``; empty if training did not start.
+        summary: the contents of ``summary.json``; empty if training did not start, and in all processes but the first.
         folder: the run's folder; None if the run wrote no files, and in all processes but the first.
         error: what stopped an interrupted or failed run.
     """
@@ -158,7 +158,9 @@ class TrainingRun:
     def _outcome(self, status: str, error: BaseException | None = None) -> RunOutcome:
         folder = run_folder(self.trainer)
         written = folder if folder and folder.path.exists() else None
-        return RunOutcome(status, self._cli.summary.values, written, error)
+        # All processes measure, one reports.
+        summary = self._cli.summary.values if self.trainer.is_global_zero else {}
+        return RunOutcome(status, summary, written, error)
 
 
 @contextmanager
