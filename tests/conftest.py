@@ -1,49 +1,53 @@
-"""What all tests share: one thread, a folder of their own, and nothing left changed behind them."""
+"""Fixtures for all tests: a clean process, the command line, and small data."""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers import Outcome
+from helpers import Command, Outcome, ProcessState
 from PIL import Image
 
 from optimcifar.cli import main
 from optimcifar.data.cifar10 import CIFAR10DataModule
 
 
+@pytest.fixture
+def process_check() -> Iterator[None]:
+    """Fail a test that leaves the process changed, after monkeypatch has undone the test's own changes."""
+    before = ProcessState.current()
+    yield
+    after = ProcessState.current()
+    before.restore()
+    assert after == before, "the test left the process changed"
+
+
 @pytest.fixture(autouse=True)
-def clean_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Run in an empty folder on one thread, and put back what a run changes in the process."""
-    threads, path = torch.get_num_threads(), list(sys.path)
+def isolated(process_check: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run a test in an empty folder, on one thread, and without the modules that other tests wrote."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OPTIMCIFAR_DEBUG", raising=False)
-    # Run as by a person, not as by pytest, whose own arguments LightningCLI would warn about.
+    # LightningCLI would warn about pytest's own arguments.
     monkeypatch.setattr(sys, "argv", ["optimcifar"])
-    environment = dict(os.environ)
     with torch.random.fork_rng():
         yield
-    for name in [name for name, module in sys.modules.items() if _lies_in(module, tmp_path)]:
-        del sys.modules[name]  # what the test wrote, which another test may write anew
+    for name in [name for name, module in sys.modules.items() if _is_below(module, tmp_path)]:
+        del sys.modules[name]
     torch.set_num_threads(threads)
-    sys.path[:] = path
-    for name in set(os.environ) - set(environment):
-        del os.environ[name]
-    os.environ.update(environment)
 
 
-def _lies_in(module: object, folder: Path) -> bool:
+def _is_below(module: object, folder: Path) -> bool:
     return str(getattr(module, "__file__", None)).startswith(str(folder))
 
 
 @pytest.fixture
-def optimcifar(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+def optimcifar(capsys: pytest.CaptureFixture[str]) -> Command:
     """Return a function that runs the command line in this process."""
 
     def run(*args: object) -> Outcome:
@@ -65,7 +69,7 @@ def small() -> list[str]:
 
 @pytest.fixture
 def image_folders(tmp_path: Path) -> Path:
-    """Return a root with class folders of PNG files: six training and two test images a class, all different."""
+    """Return a root of class folders with PNG files: six training and two test images per class, all different."""
     generator = np.random.default_rng(0)
     root = tmp_path / "folders"
     for part, number in (("train", 6), ("test", 2)):

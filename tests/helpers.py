@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
+import signal
+import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,6 +128,53 @@ def quiet_trainer(**options: Any) -> Trainer:
         "num_sanity_val_steps": 0,
     }
     return Trainer(**settings | options)
+
+
+# What may change in the environment: the seed, which Lightning keeps there; how long OpenMP's threads poll, which the
+# command line sets for the whole process; the name of the current test, which pytest sets.
+_MAY_CHANGE = {"PL_GLOBAL_SEED", "PL_SEED_WORKERS", "GOMP_SPINCOUNT", "PYTEST_CURRENT_TEST"}
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """The state of this process that a run must restore.
+
+    Attributes:
+        path: ``sys.path``.
+        environment: the environment variables, without those that may change.
+        others: the variables that may change; not compared.
+        handlers: handlers by signal.
+        levels: the levels of Lightning's loggers.
+    """
+
+    path: list[str]
+    environment: dict[str, str]
+    others: dict[str, str] = field(compare=False)
+    handlers: dict[signal.Signals, object]
+    levels: dict[str, int]
+
+    @classmethod
+    def current(cls) -> ProcessState:
+        """Return the state as it is now."""
+        return cls(
+            list(sys.path),
+            {name: value for name, value in os.environ.items() if name not in _MAY_CHANGE},
+            {name: value for name, value in os.environ.items() if name in _MAY_CHANGE - {"PYTEST_CURRENT_TEST"}},
+            {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)},
+            {name: logging.getLogger(name).level for name in ("lightning", "lightning.pytorch", "lightning.fabric")},
+        )
+
+    def restore(self) -> None:
+        """Restore the state, and the variables that may change."""
+        sys.path[:] = self.path
+        variables = self.environment | self.others
+        for name in os.environ.keys() - variables.keys() - {"PYTEST_CURRENT_TEST"}:
+            del os.environ[name]
+        os.environ.update(variables)
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # what getsignal returned
+        for name, level in self.levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def run_command(args: list[str], threads: int, folder: Path) -> None:
