@@ -1,4 +1,4 @@
-"""CIFAR-10, from whatever form of it is at hand."""
+"""The CIFAR-10 data module."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from optimcifar.data.images import Images
 class CIFAR10DataModule(ImageDataModule):
     """CIFAR-10: 50,000 training and 10,000 test images, 32x32 RGB, in ten classes.
 
-    Below ``root`` it reads the first of these that is there:
+    Reads the first of these found in ``root``:
 
-    - ``cifar-10-batches-py/``, the folder that torchvision makes;
+    - ``cifar-10-batches-py/``, torchvision's folder;
     - ``train/<class>/*.png|jpg`` and ``test/<class>/...``, decoded once into ``train.npz`` and ``test.npz``;
-    - ``cifar-10-python.tar.gz``, the official archive, which is unpacked once.
+    - ``cifar-10-python.tar.gz``, the official archive, unpacked once.
 
-    Where there is none, the archive is downloaded.
+    If there is none, downloads the archive.
 
     Args:
-        root: the folder that holds the images, or is to hold them.
-        batch_size: training images per batch and per process, at least 1.
-        val_size: number of training images held out for validation, from every class in proportion; 0 trains on
-            all of them, without validation.
-        mean: subtracted from the pixels' values, which are 0 to 1: one number, or one a channel.
-        std: what they are divided by then; greater than 0.
-        seed: decides the split, and with the epoch the order of the images.
+        root: folder with the images; a download goes here too.
+        batch_size: training images per batch and process, at least 1.
+        val_size: number of training images held out for validation, the same share of every class; 0 trains on
+            all images and skips validation.
+        mean: subtracted from pixel values, which are scaled to 0 to 1; one number or one per channel.
+        std: divisor applied after subtracting `mean`, greater than 0; one number or one per channel.
+        seed: sets the split and, together with the epoch, the order of the training images.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of range.
 
     Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
     """
@@ -53,13 +53,13 @@ class CIFAR10DataModule(ImageDataModule):
 
     @property
     def dataset_name(self) -> str:
-        """``CIFAR-10``; with the encoding where image files, which may have lost detail, were read."""
+        """``CIFAR-10``, with the file format for image folders, which may be lossy copies."""
         if self._reads_folders():
             return f"CIFAR-10, {file_format(self.root / 'train' / self.class_names[0])} copy"
         return "CIFAR-10"
 
     def prepare_data(self) -> None:
-        """Unpack or download the archive if there is nothing else to read."""
+        """Unpack or download the archive unless the images are already there."""
         if not self._reads_folders():
             ensure_batches(self.root)
 

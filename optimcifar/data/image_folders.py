@@ -1,4 +1,4 @@
-"""Class folders of image files, decoded once into a cache beside them."""
+"""Class folders of image files and the cache of their decoded images."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from optimcifar.data.images import DataError, Images
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
-# Part of the fingerprint: another way of decoding or storing gets another number, and old caches are made again.
+# Part of the fingerprint. Increase it when decoding or storage changes, so that old caches are rebuilt.
 _CACHE_FORMAT = 1
 
 
 def has_image_folders(root: Path, class_names: tuple[str, ...]) -> bool:
-    """Tell whether ``root/train`` holds at least one of the classes' folders."""
+    """Return whether ``root/train`` has a folder for at least one class."""
     return any((root / "train" / name).is_dir() for name in class_names)
 
 
 def read_image_folder(folder: Path, class_names: tuple[str, ...]) -> Images:
-    """Read ``folder/<class>/*.png|jpg``, a class after the other, each in the order of its file names.
+    """Read ``folder/<class>/*.png|jpg``, ordered by class and file name.
 
-    The decoded images are kept in ``<folder>.npz`` beside the folder, and read from there as long as names, sizes
-    and times of the files stay as they are. Where that file can't be written, decoding is repeated every time.
+    Caches the decoded images in ``<folder>.npz`` next to the folder. The cache is valid while the files' names, sizes
+    and modification times stay the same. If it cannot be written, every call decodes the files.
 
     Raises:
         DataError: a class has no images, or a file is not a 32x32 image.
@@ -47,7 +47,7 @@ def read_image_folder(folder: Path, class_names: tuple[str, ...]) -> Images:
 
 
 def file_format(folder: Path) -> str:
-    """Return how the image files of a class folder are encoded: ``"JPEG"`` or ``"PNG"``."""
+    """Return the format of a class folder's image files, ``"JPEG"`` or ``"PNG"``."""
     return "PNG" if _image_files(folder)[0].name.lower().endswith(".png") else "JPEG"
 
 
@@ -80,8 +80,8 @@ def _decode(files: list[list[os.DirEntry[str]]], name: str) -> Images:
         try:
             with Image.open(path) as image:
                 array = np.array(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:  # SyntaxError is Pillow's word for a broken PNG
-            raise DataError(f"{path} is not an image that can be decoded: replace or remove this file") from error
+        except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for a broken PNG
+            raise DataError(f"{path} cannot be decoded as an image: replace or remove this file") from error
         if array.shape != (32, 32, 3):
             raise DataError(f"{path} must be 32x32 pixels, got {array.shape[1]}x{array.shape[0]}")
         pixels[i] = torch.from_numpy(array)
@@ -89,9 +89,9 @@ def _decode(files: list[list[os.DirEntry[str]]], name: str) -> Images:
 
 
 def _read_cache(cache: Path, fingerprint: str) -> Images | None:
-    """Return what the cache holds, or None where it is missing, damaged, or of other files."""
+    """Return the cached images, or None if the cache is missing, damaged or out of date."""
     try:
-        # A zip file carries a checksum of every array, which reading verifies; pickles are refused.
+        # Reading verifies the zip file's checksum of every array.
         with cache.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             if str(arrays["fingerprint"]) != fingerprint:
                 return None
@@ -107,4 +107,4 @@ def _write_cache(cache: Path, images: Images, fingerprint: str) -> None:
             np.savez(part, pixels=images.pixels.numpy(), labels=images.labels.numpy(), fingerprint=fingerprint)
             part.replace(cache)
     except OSError as error:
-        warnings.warn(f"decoded images are not kept for the next run: {error}", stacklevel=2)
+        warnings.warn(f"cannot cache the decoded images for the next run: {error}", stacklevel=2)

@@ -1,4 +1,4 @@
-"""Images in memory, their split, and the order in which they are shown."""
+"""Images in memory, their split and their order."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from torch.utils.data import Dataset, DistributedSampler
 
 
 class DataError(RuntimeError):
-    """Images that are missing, damaged or not what they should be."""
+    """Missing, damaged or unexpected images."""
 
 
 class Images(NamedTuple):
     """Images and their labels.
 
     Attributes:
-        pixels: (N, 32, 32, 3) uint8, red-green-blue.
-        labels: (N,) int64, 0 to the number of classes less one.
+        pixels: (N, 32, 32, 3) uint8, RGB.
+        labels: (N,) int64, 0 to the number of classes minus 1.
     """
 
     pixels: Tensor
     labels: Tensor
 
     def to(self, device: torch.device) -> Images:
-        """Return them on a device, without a copy where they are there."""
+        """Return the images on a device; copies nothing that is already there."""
         return Images(self.pixels.to(device), self.labels.to(device))
 
 
 def stratified_split(labels: Tensor, val_size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Draw ``val_size`` validation images, from each class in proportion to its share.
+    """Draw ``val_size`` validation images, the same share of every class.
 
     Args:
-        labels: (N,) class of every image.
+        labels: class of every image, (N,).
         val_size: number of validation images, 0 to N - 1.
         seed: equal seeds give equal splits.
 
     Returns:
-        The positions of the training and of the validation images, both rising.
+        The positions of the training and of the validation images, both in ascending order.
 
     Raises:
         ValueError: ``val_size`` is negative or leaves no image to train on.
@@ -49,18 +49,18 @@ def stratified_split(labels: Tensor, val_size: int, seed: int) -> tuple[Tensor, 
         raise ValueError(f"val_size must be from 0 to {len(labels) - 1} (of {len(labels)} images), got {val_size}")
     generator = np.random.default_rng([seed, 0])
     classes = [generator.permutation(np.flatnonzero(labels == c)) for c in np.unique(labels)]
-    # An image's place within its class, as a fraction: the val_size smallest hold an equal share of every class.
-    place = np.concatenate([(np.arange(len(c)) + 0.5) / len(c) for c in classes])
-    chosen = np.concatenate(classes)[np.argsort(place, kind="stable")]
+    # Each image's rank in its class, as a fraction: the val_size smallest hold an equal share of every class.
+    rank = np.concatenate([(np.arange(len(c)) + 0.5) / len(c) for c in classes])
+    chosen = np.concatenate(classes)[np.argsort(rank, kind="stable")]
     return torch.from_numpy(np.sort(chosen[val_size:])), torch.from_numpy(np.sort(chosen[:val_size]))
 
 
 class SubsetInMemory(Dataset[Images]):
-    """Some of the images, handed out a whole batch at a time.
+    """A subset of the images that returns whole batches.
 
     Args:
-        images: all images; they are shared, not copied.
-        positions: (M,) which of them belong to this subset.
+        images: all images; shared, not copied.
+        positions: positions of the subset's images, (M,).
     """
 
     def __init__(self, images: Images, positions: Tensor) -> None:
@@ -74,35 +74,34 @@ class SubsetInMemory(Dataset[Images]):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: Sequence[int]) -> Images:
-        """Return the batch of these images in one copy; the loader asks for it by this name."""
+        """Return a batch in a single copy; ``DataLoader`` calls this instead of fetching the images one by one."""
         chosen = self.positions[torch.as_tensor(indices)]
         if self.images.pixels.is_cuda:
-            # From pinned memory: a copy from any other waits until the device has done its work.
+            # Pinned, because copying from pageable memory waits for the device to finish its work.
             chosen = chosen.pin_memory().to(self.images.pixels.device, non_blocking=True)
         return Images(self.images.pixels.index_select(0, chosen), self.images.labels.index_select(0, chosen))
 
 
 class SeedEpochSampler(DistributedSampler[int]):
-    """Shuffles by (seed, epoch) alone, and gives every process its own share of one common order.
+    """Sampler that shuffles by (seed, epoch) only and shares one order among the processes.
 
-    Neither other users of the random generators nor a resumed run change the order. Lightning tells the
-    epoch through ``set_epoch``, and leaves samplers of this base class in place on several devices. All
-    processes take equally many images: up to ``num_replicas`` - 1 images of an epoch, other ones in each, are
-    left out where the number does not divide; none comes twice.
+    The order depends neither on other uses of the random generators nor on resuming. Lightning passes the epoch to
+    ``set_epoch`` and does not replace samplers of this base class on several devices. All processes get the same
+    number of images: an epoch omits up to ``num_replicas - 1`` images, different ones in each epoch, and repeats none.
 
     Args:
-        dataset: what to draw from.
+        dataset: the images.
         seed: equal seeds give equal orders.
         num_replicas: number of processes.
-        rank: this process, from 0.
+        rank: rank of this process, from 0.
     """
 
     def __init__(self, dataset: SubsetInMemory, seed: int, num_replicas: int = 1, rank: int = 0) -> None:
         super().__init__(dataset, num_replicas, rank, seed=seed)
 
     def order(self, epoch: int) -> Tensor:
-        """Return the order of the subset's images in an epoch, counted from 0, over all processes."""
-        # A sequence as seed keeps (seed 0, epoch 1) and (seed 1, epoch 0) apart, as their sum would not.
+        """Return the order of the subset's images in an epoch, counted from 0, for all processes together."""
+        # A sequence, because a sum would give (seed 0, epoch 1) and (seed 1, epoch 0) the same order.
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.dataset))  # type: ignore[arg-type]
         return torch.from_numpy(order)
 
@@ -115,9 +114,9 @@ class SeedEpochSampler(DistributedSampler[int]):
 
 
 class InOrderSampler(DistributedSampler[int]):
-    """Every image once, in order, shared out over the processes; for evaluation.
+    """Sampler for evaluation: every image once, in order, shared among the processes.
 
-    Unlike its base it repeats no image to make the shares equal, so that a metric over all is exact.
+    Unlike ``DistributedSampler`` it repeats no image to make the shares equal, so metrics are exact.
     """
 
     def __init__(self, dataset: SubsetInMemory, num_replicas: int = 1, rank: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Shapes10: ten classes of images drawn by code, for machines without a network and for quick tries."""
+"""Shapes10: ten classes of generated images, for quick trials and machines without a network."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from torch import Tensor
 from optimcifar.data.datamodule import ImageDataModule
 from optimcifar.data.images import Images
 
-# The images are a data set, the same for everyone and for every run: the run's seed has no part in them.
+# Fixed, so that every user and every run has the same images.
 _DRAWING_SEEDS = {"train": 10, "test": 11}
 
-# Images drawn at a time: their coordinates, and not those of all images, are in memory.
+# Images drawn at a time; limits the memory for their coordinates.
 _CHUNK = 500
 
 
 class Shapes10DataModule(ImageDataModule):
-    """Ten classes of 32x32 RGB images: shapes and textures of random place, size, angle and colour.
+    """Ten classes of 32x32 RGB images: shapes and textures of random position, size, angle and colour.
 
-    Both colours of an image and the noise over it are drawn without regard to its class, so that neither colour
-    nor brightness gives the class away: a linear classifier on the pixels stays under 45 % accuracy. No figure
-    measured here says anything about CIFAR-10.
+    An image's two colours and its noise are independent of its class, so neither colour nor brightness reveals the
+    class: a linear classifier on the pixels stays below 45 % accuracy. Results on these images say nothing about
+    CIFAR-10.
 
     Args:
-        batch_size: training images per batch and per process, at least 1.
-        val_size: number of training images held out for validation, from every class in proportion; 0 trains on
-            all of them, without validation.
-        mean: subtracted from the pixels' values, which are 0 to 1: one number, or one a channel.
-        std: what they are divided by then; greater than 0.
-        seed: decides the split, and with the epoch the order of the images; the images are always the same.
+        batch_size: training images per batch and process, at least 1.
+        val_size: number of training images held out for validation, the same share of every class; 0 trains on
+            all images and skips validation.
+        mean: subtracted from pixel values, which are scaled to 0 to 1; one number or one per channel.
+        std: divisor applied after subtracting `mean`, greater than 0; one number or one per channel.
+        seed: sets the split and, together with the epoch, the order of the training images, but not the images.
         train_images: number of training images, at least 10.
         test_images: number of test images, at least 10.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of range.
     """
 
     class_names = ("disc", "ring", "square", "frame", "triangle", "cross", "star", "stripes", "checks", "dots")
@@ -69,11 +69,11 @@ class Shapes10DataModule(ImageDataModule):
 
 
 def draw_shapes(number: int, seed: int) -> Images:
-    """Draw images of the ten classes in turn, each class as often as the others or once more.
+    """Draw images of the ten classes in turn, so that class counts differ by at most one.
 
     Args:
-        number: how many images.
-        seed: equal seeds draw equal images.
+        number: number of images.
+        seed: equal seeds give equal images.
     """
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(number) % len(_MASKS)
@@ -97,7 +97,7 @@ def _draw(labels: Tensor, generator: torch.Generator) -> Tensor:
         chosen = labels == label
         inside[chosen] = mask(u[chosen], v[chosen]).float()
     ground = uniform(0, 1, 1, 1, 3)
-    # The second colour lies at a set distance from the first, to either side: shapes are visible, no colour is typical.
+    # The second colour keeps its distance from the first, lighter or darker: shapes are visible, no colour is typical.
     contrast = uniform(0.2, 0.5, 1, 1, 3) * torch.where(ground < 0.5, 1.0, -1.0)
     noise = torch.randn(number, 32, 32, 3, generator=generator) * uniform(0.05, 0.2, 1, 1, 1)
     values = ground + inside[..., None] * contrast + noise
@@ -105,7 +105,7 @@ def _draw(labels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _coordinates(centre: Tensor, radius: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the pixels' coordinates in the frame of each image's shape, whose circle has radius 1."""
+    """Return the pixels' coordinates relative to each image's shape, scaled so that its circle has radius 1."""
     line = torch.arange(32.0) - 15.5
     x = (line[None, None, :] - centre[:, 0, None, None]) / radius
     y = (line[None, :, None] - centre[:, 1, None, None]) / radius
@@ -129,7 +129,7 @@ def _frame(u: Tensor, v: Tensor) -> Tensor:
 
 
 def _triangle(u: Tensor, v: Tensor) -> Tensor:
-    # Below all of the three sides, each at distance 1/2 from the centre of the circle through the corners.
+    # Inside all three sides, each 0.55 from the centre.
     sides = [u * torch.tensor(a).cos() + v * torch.tensor(a).sin() for a in (0.0, 2 * torch.pi / 3, 4 * torch.pi / 3)]
     return torch.stack(sides).amax(0) < 0.55
 
@@ -154,7 +154,7 @@ def _dots(u: Tensor, v: Tensor) -> Tensor:
     return _disc(u, v) & (torch.cos(2.5 * torch.pi * u) + torch.cos(2.5 * torch.pi * v) > 0.7)
 
 
-# What of an image is drawn in the second colour, in the order of the classes.
+# Area drawn in the second colour, in the order of the classes.
 _MASKS: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
     _disc,
     _ring,

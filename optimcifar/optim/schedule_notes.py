@@ -8,6 +8,7 @@ from itertools import takewhile
 from torch.optim import lr_scheduler as torch_schedules
 
 from optimcifar.optim.horizons import HORIZONS
+from optimcifar.optim.schedules import schedule_parts
 from optimcifar.optim.types import LRInterval
 from optimcifar.text import count
 
@@ -29,7 +30,7 @@ def schedule_notes(scheduler: object, length: int, unit: LRInterval) -> Iterator
         case torch_schedules.SequentialLR():
             yield from _sequence_notes(scheduler, length, unit)
         case torch_schedules.ChainedScheduler():
-            yield from (note for part in scheduler._schedulers for note in schedule_notes(part, length, unit))
+            yield from (note for part in schedule_parts(scheduler) for note in schedule_notes(part, length, unit))
         case torch_schedules.OneCycleLR(total_steps=horizon) if horizon < length:
             raise ValueError(f"{name} ends after {count(horizon, unit)}, and {run}: leave total_steps out")
         case torch_schedules.CosineAnnealingLR(T_max=horizon) if horizon < length:
@@ -48,7 +49,7 @@ def schedule_notes(scheduler: object, length: int, unit: LRInterval) -> Iterator
 
 def _sequence_notes(scheduler: torch_schedules.SequentialLR, length: int, unit: LRInterval) -> Iterator[str]:
     bounds: Sequence[int] = [0, *scheduler._milestones, length]
-    for part, start, end in zip(scheduler._schedulers, bounds[:-1], bounds[1:], strict=True):
+    for part, start, end in zip(schedule_parts(scheduler), bounds[:-1], bounds[1:], strict=True):
         if start < length:
             yield from schedule_notes(part, min(end, length) - start, unit)
         else:

@@ -1,4 +1,4 @@
-"""Schedules made of other schedules."""
+"""Schedules made of other schedules, and their parts."""
 
 from __future__ import annotations
 
@@ -58,12 +58,6 @@ class SequentialSchedule(torch_schedules.SequentialLR):
         made = [with_horizon(make, length)(optimizer) for make, length in zip(schedulers, lengths, strict=True)]
         super().__init__(optimizer, made, milestones)
 
-    # A property: an attribute would become part of the saved state.
-    @property
-    def schedules(self) -> list[LRScheduler]:
-        """The schedules it is made of, in order."""
-        return self._schedulers
-
 
 class ChainedSchedule(torch_schedules.ChainedScheduler):
     """Schedules applied together, each multiplying the rate: ``ChainedScheduler`` for configurations.
@@ -83,7 +77,9 @@ class ChainedSchedule(torch_schedules.ChainedScheduler):
         made = [with_horizon(make, total_iters)(optimizer) for make in schedulers]
         super().__init__(made, optimizer)
 
-    @property
-    def schedules(self) -> list[LRScheduler]:
-        """The schedules it is made of."""
-        return list(self._schedulers)
+
+def schedule_parts(schedule: object) -> list[LRScheduler]:
+    """Return the schedules that a sequence or a chain is made of; an empty list for other schedules."""
+    if isinstance(schedule, (torch_schedules.SequentialLR, torch_schedules.ChainedScheduler)):
+        return list(schedule._schedulers)
+    return []

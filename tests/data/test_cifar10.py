@@ -26,7 +26,7 @@ def md5(path: Path) -> str:
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a small archive of the official form, whose md5s are those that are expected."""
+    """Return a small archive in the official format, with the expected md5s patched to match it."""
     folder = tmp_path / "made" / "cifar-10-batches-py"
     folder.mkdir(parents=True)
     generator = np.random.default_rng(0)
@@ -55,7 +55,7 @@ def read(root: Path) -> CIFAR10DataModule:
 
 
 def check_batches(data: CIFAR10DataModule, archive: Path) -> None:
-    """Assert that what was read is what the batches hold."""
+    """Assert that the data module has the images of the archive."""
     batch = pickle.loads((archive.parent / "cifar-10-batches-py" / "data_batch_1").read_bytes())
     images = data.read_train()
     assert images.pixels.shape == (100, 32, 32, 3)
@@ -66,7 +66,7 @@ def check_batches(data: CIFAR10DataModule, archive: Path) -> None:
     assert data.dataset_name == "CIFAR-10"
 
 
-def test_reads_the_folder_that_torchvision_makes(archive: Path) -> None:
+def test_reads_torchvisions_folder(archive: Path) -> None:
     check_batches(read(archive.parent), archive)
 
 
@@ -78,7 +78,7 @@ def test_unpacks_the_official_archive(archive: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in root.iterdir()) == ["cifar-10-batches-py", archive.name]
 
 
-def test_downloads_from_the_first_mirror_that_has_it_whole(
+def test_downloads_from_the_first_mirror_with_an_intact_archive(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partial = tmp_path / "partial.tar.gz"
@@ -90,7 +90,7 @@ def test_downloads_from_the_first_mirror_that_has_it_whole(
     assert md5(root / archive.name) == md5(archive)
 
 
-def test_two_first_downloads_at_once_do_not_disturb_each_other(
+def test_two_simultaneous_first_downloads_both_succeed(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cifar10_archive, "MIRRORS", [archive.as_uri()])
@@ -98,9 +98,9 @@ def test_two_first_downloads_at_once_do_not_disturb_each_other(
     intact = cifar10_archive._is_intact
 
     def wait_for_the_other(path: Path) -> bool:
-        held = intact(path)
-        both.wait(30)  # neither has unpacked before both have downloaded
-        return held
+        verified = intact(path)
+        both.wait(30)  # both download before either unpacks
+        return verified
 
     monkeypatch.setattr(cifar10_archive, "_is_intact", wait_for_the_other)
     root = tmp_path / "root"
@@ -111,7 +111,7 @@ def test_two_first_downloads_at_once_do_not_disturb_each_other(
     assert sorted(path.name for path in root.iterdir()) == ["cifar-10-batches-py", archive.name]
 
 
-def test_damaged_archive_is_replaced_and_never_unpacked(
+def test_damaged_archive_is_downloaded_again_and_not_unpacked(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "root"
@@ -122,16 +122,14 @@ def test_damaged_archive_is_replaced_and_never_unpacked(
     assert "is damaged or partial (its md5 is wrong): downloading it again" in capsys.readouterr().out
 
 
-def test_without_a_network_names_the_option_that_needs_none(archive: Path, tmp_path: Path) -> None:
+def test_failed_download_suggests_the_built_in_images(archive: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     with pytest.raises(DataError, match="--data Shapes10DataModule"):
         read(root)
     assert not list(root.iterdir())
 
 
-def test_partial_download_is_not_left_in_the_way(
-    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_partial_download_is_removed(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     partial = tmp_path / "partial.tar.gz"
     partial.write_bytes(archive.read_bytes()[:100])
     monkeypatch.setattr(cifar10_archive, "MIRRORS", [partial.as_uri()])
@@ -148,7 +146,7 @@ def test_damaged_batch_is_not_unpickled(archive: Path) -> None:
     assert not Path("executed").exists()
 
 
-def test_reads_class_folders_in_the_order_of_the_names(image_folders: Path) -> None:
+def test_reads_class_folders_by_class_and_file_name(image_folders: Path) -> None:
     data = read(image_folders)
     images = data.read_train()
     assert images.labels.tolist() == [label for label in range(10) for _ in range(6)]
@@ -165,7 +163,7 @@ def test_class_folders_are_decoded_once(image_folders: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "other files"])
-def test_cache_that_is_damaged_or_out_of_date_is_made_again(image_folders: Path, damage: str) -> None:
+def test_damaged_or_outdated_cache_is_rebuilt(image_folders: Path, damage: str) -> None:
     expected = read(image_folders).read_train().pixels
     cache = image_folders / "train.npz"
     content = bytearray(cache.read_bytes())
@@ -182,7 +180,7 @@ def test_cache_that_is_damaged_or_out_of_date_is_made_again(image_folders: Path,
     assert torch.equal(read(image_folders).read_train().pixels, expected)
 
 
-def test_cache_of_another_version_is_made_again(image_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_of_another_format_is_rebuilt(image_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as earlier:
         earlier.setattr("optimcifar.data.image_folders._CACHE_FORMAT", 0)
         expected = read(image_folders).read_train().pixels
@@ -192,14 +190,12 @@ def test_cache_of_another_version_is_made_again(image_folders: Path, monkeypatch
     assert cache.read_bytes() != before
 
 
-def test_folder_that_cannot_be_written_to_is_read_all_the_same(
-    image_folders: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_read_only_folder_is_read_without_a_cache(image_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
         raise PermissionError(13, "Permission denied", "folder")
 
     monkeypatch.setattr("tempfile.TemporaryDirectory", refuse)
-    with pytest.warns(UserWarning, match="decoded images are not kept"):
+    with pytest.warns(UserWarning, match="cannot cache the decoded images"):
         images = CIFAR10DataModule(str(image_folders)).read_train()
     assert len(images.labels) == 60
     assert not (image_folders / "train.npz").exists()
@@ -207,9 +203,9 @@ def test_folder_that_cannot_be_written_to_is_read_all_the_same(
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"no image", "is not an image that can be decoded"), (None, "must be 32x32 pixels, got 16x8")],
+    [(b"no image", "cannot be decoded as an image"), (None, "must be 32x32 pixels, got 16x8")],
 )
-def test_file_that_is_no_image_of_the_right_size_is_named(
+def test_error_names_the_file_that_is_not_a_32x32_image(
     image_folders: Path, content: bytes | None, message: str
 ) -> None:
     path = image_folders / "train" / "cat" / "0002.png"
@@ -221,7 +217,7 @@ def test_file_that_is_no_image_of_the_right_size_is_named(
         read(image_folders)
 
 
-def test_missing_class_is_named(image_folders: Path) -> None:
+def test_error_names_the_class_without_images(image_folders: Path) -> None:
     (image_folders / "train" / "dog").rename(image_folders / "train" / "cow")
     with pytest.raises(DataError, match="dog holds no images"):
         read(image_folders)

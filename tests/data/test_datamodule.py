@@ -26,13 +26,13 @@ def test_split_takes_the_same_share_of_every_class() -> None:
     assert sorted([*train.tolist(), *val.tolist()]) == list(range(1000))
 
 
-def test_split_is_as_large_as_asked_where_the_classes_do_not_divide_it() -> None:
+def test_split_has_the_requested_size_when_classes_cannot_share_it_equally() -> None:
     train, val = stratified_split(torch.arange(100) % 10, 33, seed=0)
     assert (len(train), len(val)) == (67, 33)
     assert set((torch.arange(100) % 10)[val].bincount().tolist()) <= {3, 4}
 
 
-def test_split_depends_on_the_seed_alone() -> None:
+def test_split_depends_only_on_the_seed() -> None:
     labels = torch.arange(100) % 10
     torch.manual_seed(1)
     first = stratified_split(labels, 30, seed=5)[1]
@@ -42,12 +42,12 @@ def test_split_depends_on_the_seed_alone() -> None:
 
 
 @pytest.mark.parametrize("val_size", [-1, 100, 101])
-def test_split_that_leaves_nothing_to_train_on_is_refused(val_size: int) -> None:
+def test_split_without_training_images_is_refused(val_size: int) -> None:
     with pytest.raises(ValueError, match=f"val_size must be from 0 to 99 .*got {val_size}"):
         stratified_split(torch.arange(100) % 10, val_size, seed=0)
 
 
-def test_order_of_the_images_depends_on_seed_and_epoch_alone() -> None:
+def test_training_order_depends_only_on_seed_and_epoch() -> None:
     def epoch(data: Shapes10DataModule, number: int) -> list[int]:
         loader = data.train_dataloader()
         assert isinstance(loader.sampler, SeedEpochSampler)
@@ -59,12 +59,12 @@ def test_order_of_the_images_depends_on_seed_and_epoch_alone() -> None:
     torch.manual_seed(2)
     list(small_data(seed=0).train_dataloader())
     assert epoch(small_data(seed=0), 1) == first
-    # neither the next epoch nor the next seed repeats it, though 0 + 1 = 1 + 0
+    # Another epoch or seed gives another order, also for (seed 1, epoch 0), whose sum is that of (seed 0, epoch 1).
     assert epoch(small_data(seed=0), 0) != first
     assert epoch(small_data(seed=1), 0) != first
 
 
-def test_an_epoch_shows_every_training_image_once_and_no_validation_image() -> None:
+def test_epoch_has_every_training_image_once_and_no_validation_image() -> None:
     data = small_data()
     seen = data.train_order(0)
     assert sorted(seen.tolist()) == data.train_positions.tolist()
@@ -74,7 +74,7 @@ def test_an_epoch_shows_every_training_image_once_and_no_validation_image() -> N
     assert torch.equal(pixels, data.read_train().pixels[seen])
 
 
-def test_batches_are_what_torchvisions_transforms_make_of_the_images() -> None:
+def test_batches_equal_torchvisions_transforms() -> None:
     mean, std = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
     data = Shapes10DataModule(train_images=100, val_size=10, mean=mean, std=std)
     data.setup("fit")
@@ -88,7 +88,7 @@ def test_batches_are_what_torchvisions_transforms_make_of_the_images() -> None:
     assert images.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_no_validation_images_means_no_validation() -> None:
+def test_val_size_zero_skips_validation() -> None:
     data = small_data(val_size=0)
     assert data.val_dataloader() == []
     assert len(data.train_positions) == 300
@@ -96,14 +96,14 @@ def test_no_validation_images_means_no_validation() -> None:
         data.predict_dataloader()
 
 
-def test_test_images_are_not_read_before_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_test_stage_reads_the_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Shapes10DataModule, "read_test", lambda self: pytest.fail("the test images were read"))
     for stage in ("fit", "validate", "predict"):
         Shapes10DataModule(train_images=100, val_size=10).setup(stage)
 
 
 @pytest.mark.parametrize("processes", [2, 3])
-def test_processes_share_one_order_and_no_image_comes_twice(processes: int) -> None:
+def test_processes_share_one_order_without_repeats(processes: int) -> None:
     subset = subset_of(300)
     shares = [list(SeedEpochSampler(subset, 0, processes, rank)) for rank in range(processes)]
     assert {len(share) for share in shares} == {300 // processes}
@@ -111,13 +111,13 @@ def test_processes_share_one_order_and_no_image_comes_twice(processes: int) -> N
     assert together == SeedEpochSampler(subset, 0).order(0).tolist()
 
 
-def test_images_beyond_equal_shares_are_left_out() -> None:
+def test_training_omits_images_beyond_equal_shares() -> None:
     shares = [list(SeedEpochSampler(subset_of(11), 0, 2, rank)) for rank in range(2)]
     assert [len(share) for share in shares] == [5, 5]
     assert len(set(shares[0] + shares[1])) == 10
 
 
-def test_evaluation_shares_out_every_image_exactly_once() -> None:
+def test_evaluation_gives_every_image_to_exactly_one_process() -> None:
     samplers = [InOrderSampler(subset_of(11), 2, rank) for rank in range(2)]
     assert [len(sampler) for sampler in samplers] == [6, 5]
     assert sorted(index for sampler in samplers for index in sampler) == list(range(11))
@@ -139,6 +139,6 @@ def test_settings_out_of_range_are_refused(settings: dict[str, int], message: st
         Shapes10DataModule(**settings)
 
 
-def test_images_asked_for_before_they_are_read_say_what_to_call() -> None:
+def test_loader_before_setup_is_refused() -> None:
     with pytest.raises(RuntimeError, match=r'call setup\("fit"\) first'):
         Shapes10DataModule().train_dataloader()

@@ -1,6 +1,6 @@
-"""Training on real CIFAR-10 reaches what a plain PyTorch loop reached.
+"""Training on real CIFAR-10, against the results of a plain PyTorch loop.
 
-``OPTIMCIFAR_DATA`` names a folder that has it, as ``--data.root`` would.
+``OPTIMCIFAR_DATA`` is the folder with the images, as in ``--data.root``.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from optimcifar import CIFAR10DataModule
 
 ROOT = os.environ.get("OPTIMCIFAR_DATA", "")
 
-pytestmark = pytest.mark.skipif(not ROOT, reason="OPTIMCIFAR_DATA names no folder with CIFAR-10")
+pytestmark = pytest.mark.skipif(not ROOT, reason="OPTIMCIFAR_DATA is not set to a folder with CIFAR-10")
 
-# Means over seeds 0 to 2 of a plain loop over all 50,000 training images of the JPEG copy (torch 2.15.0, CPU): train
-# loss and rate of every epoch, test accuracy of the final weights and of the averaged ones.
+# Results of a plain loop on all 50,000 training images of the JPEG copy, means over seeds 0 to 2 (torch 2.15.0, CPU):
+# training loss and learning rate of every epoch, test accuracy of the final and of the averaged weights.
 REFERENCE: dict[str, tuple[list[float], list[float], float, float | None]] = {
     "sgd": (
         [1.8777, 1.4321, 1.2677, 1.1644, 1.0894, 1.0321, 0.9794, 0.9376, 0.8953, 0.8544],
@@ -64,7 +64,7 @@ def test_reads_all_images() -> None:
     assert data.read_train().labels[data.val_positions].bincount().tolist() == [500] * 10
 
 
-def test_asking_for_no_training_images_is_refused(optimcifar: Callable[..., Outcome]) -> None:
+def test_val_size_of_all_images_is_refused(optimcifar: Callable[..., Outcome]) -> None:
     outcome = optimcifar("fit", "--data.root", ROOT, "--data.val_size", 50000)
     assert (outcome.status, outcome.err) == (
         2,
@@ -74,9 +74,7 @@ def test_asking_for_no_training_images_is_refused(optimcifar: Callable[..., Outc
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REFERENCE)
-def test_configuration_reaches_what_a_plain_loop_reached(
-    name: str, optimcifar: Callable[..., Outcome], tmp_path: Path
-) -> None:
+def test_configuration_matches_a_plain_loop(name: str, optimcifar: Callable[..., Outcome], tmp_path: Path) -> None:
     runs = [tmp_path / "lightning_logs" / f"version_{seed}" for seed in SEEDS]
     losses, rates, accuracy, averaged = REFERENCE[name]
     found = []

@@ -277,6 +277,16 @@ def notes_on(make: Callable[[torch.optim.Optimizer], Any], length: int = 10) -> 
             "LinearLR would end after 5 epochs: the run has 3 epochs",
         ),
         (
+            lambda optimizer: lr_scheduler.SequentialLR(
+                optimizer, [LinearLR(optimizer, total_iters=5), CosineAnnealingLR(optimizer, 7)], milestones=[3]
+            ),
+            "LinearLR would end after 5 epochs: the run has 3 epochs",
+        ),
+        (
+            lambda optimizer: lr_scheduler.ChainedScheduler([LinearLR(optimizer, total_iters=12)], optimizer),
+            "LinearLR would end after 12 epochs",
+        ),
+        (
             partial(lr_scheduler.ConstantLR, factor=0.5, total_iters=10),
             None,
         ),
