@@ -70,8 +70,8 @@ def initial_weights() -> dict[str, torch.Tensor]:
     [
         (
             "SparseAdam",
-            "SparseAdam takes sparse gradients only, as those of nn.Embedding(sparse=True); this network has none: "
-            "use Adam",
+            "SparseAdam takes sparse gradients only, such as those of nn.Embedding(sparse=True); this network has "
+            "none: use Adam",
         ),
         ("Muon", "Muon takes matrices only, and this network has other parameters: use optimcifar.MuonWithAux"),
     ],

@@ -141,7 +141,7 @@ def test_plateau_on_steps_is_refused(optimcifar: Callable[..., Outcome], tiny: l
     plateau = ("--model.lr_scheduler", "lightning.pytorch.cli.ReduceLROnPlateau", "--model.lr_scheduler.monitor", "a")
     outcome = optimcifar("fit", *tiny, *plateau, "--model.lr_interval", "step")
     assert outcome.status == 2
-    assert "ReduceLROnPlateau moves when validation is over: leave lr_interval at epoch" in outcome.err
+    assert "ReduceLROnPlateau steps after validation: leave lr_interval at epoch" in outcome.err
 
 
 def predicted_and_actual_length(interval: LRInterval, **options: Any) -> tuple[int | None, int, int]:
