@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs"
@@ -128,6 +129,41 @@ def quiet_trainer(**options: Any) -> Trainer:
         "num_sanity_val_steps": 0,
     }
     return Trainer(**settings | options)
+
+
+class FailInSecondEpoch(Callback):
+    """Raises an error when the second epoch starts."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Raise the error."""
+        if trainer.current_epoch == 1:
+            raise RuntimeError("out of luck")
+
+
+class InterruptInSecondEpoch(Callback):
+    """Presses Ctrl-C when the second epoch of a new run starts; a resumed run goes on."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Raise what Ctrl-C raises."""
+        if trainer.current_epoch == 1 and trainer.ckpt_path is None:
+            raise KeyboardInterrupt
+
+
+FAIL = "--trainer.callbacks+=helpers.FailInSecondEpoch"
+INTERRUPT = "--trainer.callbacks+=helpers.InterruptInSecondEpoch"
+
+
+def record_calls(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> list[tuple[Any, ...]]:
+    """Record the positional arguments of every call of a function or method, which goes on working."""
+    calls: list[tuple[Any, ...]] = []
+    function = getattr(owner, name)
+
+    def recorded(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, recorded)
+    return calls
 
 
 # What may change in the environment: the seed, which Lightning keeps there; how long OpenMP's threads poll, which the

@@ -1,17 +1,17 @@
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import CONFIGS, Outcome
+from helpers import CONFIGS, Command, equal_weights, quiet_trainer, read_rows, read_summary, read_weights
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import StochasticWeightAveraging
 from torch import nn
+from torch.optim.lr_scheduler import StepLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from optimcifar import (
@@ -22,6 +22,7 @@ from optimcifar import (
     Shapes10DataModule,
     WeightAverages,
 )
+from optimcifar.optim.types import LRSchedulerCallable
 
 
 class NormalisedNet(nn.Sequential):
@@ -36,33 +37,41 @@ def data(val_size: int = 200) -> Shapes10DataModule:
 
 
 def fit(
-    averaging: EpochEndWeightAveraging, epochs: int, net: nn.Module | None = None, *callbacks: Callback
+    epochs: int,
+    *callbacks: Callback,
+    net: nn.Module | None = None,
+    rate: float = 0.01,
+    schedule: LRSchedulerCallable | None = None,
+    folder: str = "lightning_logs",
+    checkpoint: Path | None = None,
 ) -> tuple[ImageClassifier, Trainer]:
-    classifier = ImageClassifier(
-        net=net,
-        optimizer=lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9),
-        lr_scheduler=lambda o: torch.optim.lr_scheduler.StepLR(o, 1, 0.5),
-    )
-    trainer = Trainer(
+    """Train with SGD, and write the run to ``<folder>/version_0``."""
+    optimizer = partial(torch.optim.SGD, lr=rate, momentum=0.9)
+    classifier = ImageClassifier(net=net, optimizer=optimizer, lr_scheduler=schedule)
+    trainer = quiet_trainer(
         max_epochs=epochs,
-        accelerator="cpu",
-        logger=RunLogger(),
-        callbacks=[averaging, *callbacks],
-        enable_progress_bar=False,
-        enable_model_summary=False,
+        logger=RunLogger(name=folder),
+        callbacks=list(callbacks),
+        enable_checkpointing=True,
+        num_sanity_val_steps=2,  # Lightning's default
     )
-    trainer.fit(classifier, data())
+    trainer.fit(classifier, data(), ckpt_path=checkpoint, weights_only=True)
     return classifier, trainer
 
 
-def average_by_hand(net: nn.Module, rates: list[float], start: int) -> AveragedModel:
-    """Train with these rates, an epoch each, and average the weights that epochs ``start`` (from 1) and on end with."""
+halving = partial(StepLR, step_size=1, gamma=0.5)
+
+
+def averages_by_hand(
+    net: nn.Module, rates: list[float], start: int, decay: float = 0.9
+) -> tuple[AveragedModel, AveragedModel]:
+    """Train with a rate per epoch; average the weights after epochs ``start`` (from 1) on, and after each step."""
     images = data()
     images.setup("fit")
     raw = images.read_train()
     values = ((raw.pixels.float() / 255 - 0.5) / 0.5).permute(0, 3, 1, 2).contiguous()
     optimizer = torch.optim.SGD(net.parameters(), lr=rates[0], momentum=0.9)
-    average = AveragedModel(net)
+    swa, ema = AveragedModel(net), AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay))
     for epoch, rate in enumerate(rates):
         optimizer.param_groups[0]["lr"] = rate
         net.train()
@@ -70,48 +79,62 @@ def average_by_hand(net: nn.Module, rates: list[float], start: int) -> AveragedM
             optimizer.zero_grad()
             F.cross_entropy(net(values[chosen]), raw.labels[chosen]).backward()
             optimizer.step()
+            ema.update_parameters(net)
         if epoch + 1 >= start:
-            average.update_parameters(net)
-    update_bn((values[chosen] for chosen in images.train_order(len(rates) - 1).split(64)), average)
-    return average.eval()
+            swa.update_parameters(net)
+    for average in (swa, ema):
+        update_bn((values[chosen] for chosen in images.train_order(len(rates) - 1).split(64)), average)
+        average.eval()
+    return swa, ema
+
+
+def saved(trainer: Trainer, name: str) -> dict[str, torch.Tensor]:
+    return read_weights(Path(str(trainer.log_dir)) / "checkpoints" / f"{name}.ckpt")
+
+
+def assert_metrics_of(name: str, trainer: Trainer, averaged: ImageClassifier) -> None:
+    """Assert that the last validation metrics of an average are those of its weights."""
+    shown = trainer.callback_metrics
+    measured = quiet_trainer().validate(averaged, data(), verbose=False)[0]
+    assert shown[f"val_loss_{name}"].item() == pytest.approx(measured["val_loss"], abs=1e-5)
+    assert shown[f"val_acc_{name}"].item() == pytest.approx(measured["val_acc"], abs=1e-6)
+
+
+def test_schedule_that_averages_is_lightnings() -> None:
+    assert issubclass(EpochEndWeightAveraging, StochasticWeightAveraging)
 
 
 @pytest.mark.parametrize("make_net", [ConvNet, NormalisedNet])
-def test_averages_the_weights_that_epochs_end_with(make_net: Callable[[], nn.Module]) -> None:
+def test_weights_at_the_ends_of_epochs_are_averaged(make_net: Callable[[], nn.Module]) -> None:
     seed_everything(0)
     averaging = EpochEndWeightAveraging(
         swa_lrs=0.004, swa_epoch_start=3, annealing_epochs=2, annealing_strategy="linear"
     )
-    classifier, trainer = fit(averaging, 5, make_net())
+    classifier, trainer = fit(5, averaging, net=make_net(), schedule=halving)
     # StepLR until averaging starts; from its 0.0025 linearly to 0.004 within two epochs
     rates = [0.01, 0.005, 0.0025, 0.00325, 0.004]
     seed_everything(0)
-    expected = average_by_hand(make_net(), rates, start=3)
+    expected, _ = averages_by_hand(make_net(), rates, start=3)
     images = torch.randn(16, 3, 32, 32)
     torch.testing.assert_close(classifier.net.eval()(images), expected(images), atol=1e-4, rtol=1e-3)
-    saved = torch.load(Path(str(trainer.log_dir)) / "checkpoints" / "swa.ckpt", weights_only=True)["state_dict"]
-    torch.testing.assert_close(saved, dict(classifier.state_dict()))
+    torch.testing.assert_close(saved(trainer, "swa"), dict(classifier.state_dict()))
     assert trainer.current_epoch == 5
 
 
-def test_averaged_metrics_are_those_of_the_average() -> None:
-    classifier, trainer = fit(EpochEndWeightAveraging(swa_lrs=0.02, swa_epoch_start=2), 3)
-    shown = {name: trainer.callback_metrics[name].item() for name in ("val_loss_swa", "val_acc_swa")}
-    measured = trainer.validate(classifier, data(), verbose=False)[0]
-    assert shown["val_loss_swa"] == pytest.approx(measured["val_loss"], abs=1e-5)
-    assert shown["val_acc_swa"] == pytest.approx(measured["val_acc"], abs=1e-6)
+def test_metrics_of_the_average_are_measured_on_its_weights() -> None:
+    classifier, trainer = fit(3, EpochEndWeightAveraging(swa_lrs=0.02, swa_epoch_start=2), schedule=halving)
+    assert_metrics_of("swa", trainer, classifier)
 
 
-def test_average_shown_before_it_starts_is_none(tmp_path: Path) -> None:
-    fit(EpochEndWeightAveraging(swa_lrs=0.02, swa_epoch_start=3), 3)
-    rows = (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").read_text().splitlines()
-    position = rows[0].split(",").index("val_acc_swa")
-    assert [bool(row.split(",")[position]) for row in rows[1:]] == [False, False, True]
+def test_metrics_of_the_average_are_empty_before_it_starts(tmp_path: Path) -> None:
+    fit(3, EpochEndWeightAveraging(swa_lrs=0.02, swa_epoch_start=3), schedule=halving)
+    rows = read_rows(tmp_path / "lightning_logs" / "version_0" / "metrics.csv")
+    assert [bool(row["val_acc_swa"]) for row in rows] == [False, False, True]
 
 
-def test_run_that_would_end_before_averaging_starts_is_refused(tmp_path: Path) -> None:
+def test_run_that_would_end_before_averaging_starts_is_refused() -> None:
     with pytest.raises(ValueError, match="weight averaging starts in epoch 4, but max_epochs is 3"):
-        fit(EpochEndWeightAveraging(swa_lrs=0.02, swa_epoch_start=4), 3)
+        fit(3, EpochEndWeightAveraging(swa_lrs=0.02, swa_epoch_start=4), schedule=halving)
 
 
 class StopAfter(Callback):
@@ -126,33 +149,33 @@ class StopAfter(Callback):
 
 def test_training_that_stops_early_keeps_its_average(tmp_path: Path) -> None:
     averaging = EpochEndWeightAveraging(swa_lrs=0.02, swa_epoch_start=2)
-    classifier, trainer = fit(averaging, 9, None, StopAfter(3))
+    classifier, trainer = fit(9, averaging, StopAfter(3), schedule=halving)
     assert trainer.current_epoch == 3
     assert averaging.n_averaged == 2
     folder = tmp_path / "lightning_logs" / "version_0" / "checkpoints"
-    swa, raw = (torch.load(next(folder.glob(g)), weights_only=True)["state_dict"] for g in ("swa.ckpt", "epoch*.ckpt"))
+    last = read_weights(next(folder.glob("epoch*.ckpt")))
     weights = classifier.state_dict()["net.fc3.weight"]
-    assert torch.equal(swa["net.fc3.weight"], weights)
-    assert not torch.equal(raw["net.fc3.weight"], weights)
+    assert torch.equal(saved(trainer, "swa")["net.fc3.weight"], weights)
+    assert not torch.equal(last["net.fc3.weight"], weights)
 
 
-def test_training_that_stops_before_averaging_keeps_its_weights_and_says_so(tmp_path: Path) -> None:
+def test_training_that_stops_before_averaging_keeps_its_weights_and_warns(tmp_path: Path) -> None:
+    averaging = EpochEndWeightAveraging(swa_lrs=0.02, swa_epoch_start=4)
     with pytest.warns(UserWarning, match="had not started when training stopped"):
-        classifier, _ = fit(EpochEndWeightAveraging(swa_lrs=0.02, swa_epoch_start=4), 9, None, StopAfter(1))
+        classifier, _ = fit(9, averaging, StopAfter(1), schedule=halving)
     checkpoint = next((tmp_path / "lightning_logs/version_0/checkpoints").glob("*.ckpt"))
-    loaded = torch.load(checkpoint, weights_only=True)["state_dict"]
-    assert torch.equal(loaded["net.fc3.weight"], classifier.state_dict()["net.fc3.weight"])
+    assert torch.equal(read_weights(checkpoint)["net.fc3.weight"], classifier.state_dict()["net.fc3.weight"])
 
 
-def test_shipped_configuration_shows_saves_and_tests_the_average(
-    optimcifar: Callable[..., Outcome], small: list[str], tmp_path: Path
+def test_shipped_configuration_prints_saves_and_tests_the_average(
+    optimcifar: Command, small: list[str], tmp_path: Path
 ) -> None:
     settings = ("--trainer.max_epochs", "8", "--data.val_size", "100")
     outcome = optimcifar("fit", "--config", CONFIGS / "sgd_swa.yaml", *small, *settings)
     assert outcome.status == 0
     assert "averaging  optimcifar.EpochEndWeightAveraging(swa_lrs=0.05, swa_epoch_start=7" in outcome.out
     run = tmp_path / "lightning_logs" / "version_0"
-    summary = json.loads((run / "summary.json").read_text())
+    summary = read_summary(run)
     assert summary["val_acc_swa"] is not None
     assert summary["lr_scheduler"] == "torch.optim.lr_scheduler.StepLR"
     assert f"of the averaged weights (swa) {summary['val_acc_swa']:.4f}" in outcome.out
@@ -162,103 +185,48 @@ def test_shipped_configuration_shows_saves_and_tests_the_average(
     assert (run / "checkpoints" / "swa.test.json").exists()
     again = optimcifar("fit", "--config", run / "config.yaml")
     assert again.status == 0
-    assert (
-        json.loads((tmp_path / "lightning_logs/version_1/summary.json").read_text())["val_acc_swa"]
-        == (summary["val_acc_swa"])
-    )
+    assert read_summary(tmp_path / "lightning_logs" / "version_1")["val_acc_swa"] == summary["val_acc_swa"]
 
 
-def averages_by_hand(net: nn.Module, epochs: int, start: int, decay: float) -> tuple[AveragedModel, AveragedModel]:
-    """Train at 0.002, where rounding does not grow; average the weights after epochs ``start`` on, and after steps."""
-    images = data()
-    images.setup("fit")
-    raw = images.read_train()
-    values = ((raw.pixels.float() / 255 - 0.5) / 0.5).permute(0, 3, 1, 2).contiguous()
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.002, momentum=0.9)
-    swa, ema = AveragedModel(net), AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay))
-    for epoch in range(epochs):
-        net.train()
-        for chosen in images.train_order(epoch).split(64):
-            optimizer.zero_grad()
-            F.cross_entropy(net(values[chosen]), raw.labels[chosen]).backward()
-            optimizer.step()
-            ema.update_parameters(net)
-        if epoch + 1 >= start:
-            swa.update_parameters(net)
-    for average in (swa, ema):
-        update_bn((values[chosen] for chosen in images.train_order(epochs - 1).split(64)), average)
-        average.eval()
-    return swa, ema
-
-
-def fit_beside(
-    folder: str, epochs: int, averages: WeightAverages | None, net: nn.Module, *callbacks: Callback, **options: Any
-) -> tuple[ImageClassifier, Trainer]:
-    classifier = ImageClassifier(net=net, optimizer=lambda p: torch.optim.SGD(p, lr=0.002, momentum=0.9))
-    trainer = Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=RunLogger(name=folder),
-        callbacks=[*([averages] if averages else []), *callbacks],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
-    trainer.fit(classifier, data(), weights_only=True, **options)
-    return classifier, trainer
-
-
-def saved(trainer: Trainer, name: str) -> dict[str, torch.Tensor]:
-    path = Path(str(trainer.log_dir)) / "checkpoints" / f"{name}.ckpt"
-    state: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["state_dict"]
-    return state
+# Rounding errors do not grow at this rate.
+LOW_RATE = 0.002
 
 
 @pytest.mark.parametrize("make_net", [ConvNet, NormalisedNet])
 def test_averages_beside_training_are_those_of_torch(make_net: Callable[[], nn.Module]) -> None:
     seed_everything(0)
-    classifier, trainer = fit_beside("runs", 3, WeightAverages(swa_epoch_start=2, ema_decay=0.9), make_net())
-    seed_everything(0)
+    averages = WeightAverages(swa_epoch_start=2, ema_decay=0.9)
+    classifier, trainer = fit(3, averages, net=make_net(), rate=LOW_RATE, folder="averaged")
     images = torch.randn(16, 3, 32, 32)
     seed_everything(0)
-    by_hand = averages_by_hand(make_net(), 3, start=2, decay=0.9)
+    by_hand = averages_by_hand(make_net(), [LOW_RATE] * 3, start=2, decay=0.9)
     for name, expected in zip(("swa", "ema"), by_hand, strict=True):
         averaged = ImageClassifier(net=make_net())
         averaged.load_state_dict(saved(trainer, name))
         torch.testing.assert_close(averaged.net.eval()(images), expected(images), atol=1e-4, rtol=1e-3)
-        shown = trainer.callback_metrics
-        measured = Trainer(logger=False, accelerator="cpu", enable_progress_bar=False).validate(
-            averaged, data(), verbose=False
-        )[0]
-        assert shown[f"val_loss_{name}"].item() == pytest.approx(measured["val_loss"], abs=1e-5)
-        assert shown[f"val_acc_{name}"].item() == pytest.approx(measured["val_acc"], abs=1e-6)
-    # The run itself is the one without averages, also its BatchNorm.
+        assert_metrics_of(name, trainer, averaged)
+    # Training stays the same, its BatchNorm statistics included.
     seed_everything(0)
-    alone, _ = fit_beside("alone", 3, None, make_net())
-    first, second = classifier.state_dict(), alone.state_dict()
-    assert all(torch.equal(first[key], second[key]) for key in first)
+    alone, _ = fit(3, net=make_net(), rate=LOW_RATE, folder="alone")
+    assert equal_weights(classifier.state_dict(), alone.state_dict())
 
 
-def test_averages_stand_in_the_rows_of_their_epochs(tmp_path: Path) -> None:
-    fit_beside("runs", 4, WeightAverages(swa_epoch_start=0.5), ConvNet())
-    with (tmp_path / "runs/version_0/metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
+def test_metrics_of_averages_are_in_the_rows_of_their_epochs(tmp_path: Path) -> None:
+    fit(4, WeightAverages(swa_epoch_start=0.5))
+    rows = read_rows(tmp_path / "lightning_logs" / "version_0" / "metrics.csv")
     assert [bool(row["val_acc_swa"]) for row in rows] == [False, False, True, True]
     assert all(row["val_acc_ema"] and row["val_acc"] for row in rows)
 
 
 def test_exponential_average_counts_optimizer_steps_not_batches() -> None:
-    seed_everything(0)
     averages = WeightAverages(swa_epoch_start=None, ema_decay=0.5)
-    net = ConvNet()
-    classifier = ImageClassifier(net=net, optimizer=lambda p: torch.optim.SGD(p, lr=0.01))
-    trainer = Trainer(max_epochs=1, accumulate_grad_batches=4, logger=False, accelerator="cpu", callbacks=[averages])
-    trainer.fit(classifier, data(0))
+    trainer = quiet_trainer(accumulate_grad_batches=4, callbacks=[averages])
+    trainer.fit(ImageClassifier(), data(0))
     assert int(averages.state_dict()["ema"]["n_averaged"]) == trainer.global_step == 4
 
 
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
-def test_averages_of_a_resumed_run_are_those_of_one_that_was_not_stopped(tmp_path: Path) -> None:
+def test_resumed_run_ends_with_the_averages_of_an_uninterrupted_one(tmp_path: Path) -> None:
     class Save(Callback):
         def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
             if trainer.current_epoch == 1:
@@ -268,23 +236,22 @@ def test_averages_of_a_resumed_run_are_those_of_one_that_was_not_stopped(tmp_pat
         return WeightAverages(swa_epoch_start=2, ema_decay=0.9)
 
     seed_everything(0)
-    _, whole = fit_beside("whole", 3, averages(), NormalisedNet(), Save())
+    _, whole = fit(3, averages(), Save(), net=NormalisedNet(), folder="whole")
     seed_everything(1)
-    _, resumed = fit_beside("resumed", 3, averages(), NormalisedNet(), ckpt_path=tmp_path / "cut.ckpt")
+    _, resumed = fit(3, averages(), net=NormalisedNet(), folder="resumed", checkpoint=tmp_path / "cut.ckpt")
     for name in ("swa", "ema"):
-        first, second = saved(whole, name), saved(resumed, name)
-        assert all(torch.equal(first[key], second[key]) for key in first), name
+        assert equal_weights(saved(whole, name), saved(resumed, name)), name
 
 
-def test_averages_from_the_command_line_are_shown_saved_and_tested(
-    optimcifar: Callable[..., Outcome], small: list[str], tmp_path: Path
+def test_averages_chosen_on_the_command_line_are_printed_saved_and_tested(
+    optimcifar: Command, small: list[str], tmp_path: Path
 ) -> None:
     averages = ("--trainer.callbacks+=WeightAverages", "--trainer.callbacks.swa_epoch_start=2")
     outcome = optimcifar("fit", *small, *averages)
     assert (outcome.status, outcome.err) == (0, "")
     assert "averaging  optimcifar.WeightAverages(swa_epoch_start=2, ema_decay=0.999)" in outcome.out
     run = tmp_path / "lightning_logs" / "version_0"
-    summary = json.loads((run / "summary.json").read_text())
+    summary = read_summary(run)
     for name in ("swa", "ema"):
         assert f"{name} acc {summary[f'val_acc_{name}']:.4f}" in outcome.out
         validated = optimcifar("validate", "--ckpt_path", run / "checkpoints" / f"{name}.ckpt")
@@ -302,9 +269,7 @@ def test_averages_from_the_command_line_are_shown_saved_and_tested(
         (["swa_epoch_start=3"], "weight averaging starts in epoch 3, but max_epochs is 2"),
     ],
 )
-def test_averages_that_can_not_be_had_are_refused(
-    options: list[str], message: str, optimcifar: Callable[..., Outcome], small: list[str]
-) -> None:
+def test_invalid_averages_are_refused(options: list[str], message: str, optimcifar: Command, small: list[str]) -> None:
     given = [f"--trainer.callbacks.{option}" for option in options]
     outcome = optimcifar("fit", *small, "--trainer.callbacks+=WeightAverages", *given)
     assert outcome.status == 2
@@ -312,16 +277,15 @@ def test_averages_that_can_not_be_had_are_refused(
     assert outcome.err.count("\n") == 1
 
 
-def test_averages_beside_a_schedule_that_averages_are_the_exponential_one_alone(
-    optimcifar: Callable[..., Outcome], small: list[str], tmp_path: Path
+def test_averages_beside_a_schedule_that_averages_keep_the_exponential_one_only(
+    optimcifar: Command, small: list[str], tmp_path: Path
 ) -> None:
     command = ("fit", "--config", CONFIGS / "sgd_swa.yaml", *small, "--trainer.max_epochs", 8)
     assert optimcifar(*command).status == 0
     outcome = optimcifar(*command, "--trainer.callbacks+=WeightAverages")
     assert (outcome.status, outcome.err) == (0, "")
-    alone, both = (json.loads((tmp_path / f"lightning_logs/version_{n}/summary.json").read_text()) for n in (0, 1))
-    assert both["val_acc_swa"] == alone["val_acc_swa"]
-    assert "val_acc_ema" in both
-    weights = [tmp_path / f"lightning_logs/version_{n}/checkpoints/swa.ckpt" for n in (0, 1)]
-    first, second = (torch.load(path, weights_only=True)["state_dict"] for path in weights)
-    assert all(torch.equal(first[key], second[key]) for key in first)
+    alone, both = (tmp_path / "lightning_logs" / f"version_{n}" for n in (0, 1))
+    assert read_summary(both)["val_acc_swa"] == read_summary(alone)["val_acc_swa"]
+    assert "val_acc_ema" in read_summary(both)
+    first, second = (read_weights(run / "checkpoints" / "swa.ckpt") for run in (alone, both))
+    assert equal_weights(first, second)

@@ -1,20 +1,18 @@
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import Outcome
+from helpers import Command, equal_weights, read_rows, read_weights
 from lightning.pytorch import seed_everything
 
 from optimcifar import ImageClassifier, Shapes10DataModule
 
 
 def norms_by_hand(epochs: int) -> list[dict[str, float]]:
-    """Train by hand, and return every epoch's mean norms."""
+    """Train by hand, and return the mean norms of each epoch."""
     seed_everything(0)
     net = ImageClassifier().net
     data = Shapes10DataModule(train_images=400, val_size=100)
@@ -44,24 +42,21 @@ def norms_by_hand(epochs: int) -> list[dict[str, float]]:
     return rows
 
 
-def test_norms_of_every_layer_stand_in_the_rows_of_their_epochs(
-    optimcifar: Callable[..., Outcome], tmp_path: Path
-) -> None:
+def test_norms_of_every_layer_are_in_the_rows_of_their_epochs(optimcifar: Command, tmp_path: Path) -> None:
     data = ("--data", "Shapes10DataModule", "--data.train_images", 400, "--data.val_size", 100)
     adam = ("--model.optimizer", "Adam", "--trainer.max_epochs", 2)
     outcome = optimcifar("fit", *data, *adam, "--trainer.callbacks+=GradientsAndUpdates")
     assert (outcome.status, outcome.err) == (0, "")
-    with (tmp_path / "lightning_logs/version_0/metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(tmp_path / "lightning_logs" / "version_0" / "metrics.csv")
     for row, expected in zip(rows, norms_by_hand(2), strict=True):
         assert len(expected) == 10
         for name, value in expected.items():
             assert float(row[name]) == pytest.approx(value, rel=2e-3), name
 
 
-def test_norms_change_nothing_in_training(optimcifar: Callable[..., Outcome], small: list[str], tmp_path: Path) -> None:
+def test_measuring_norms_does_not_change_training(optimcifar: Command, small: list[str], tmp_path: Path) -> None:
     assert optimcifar("fit", *small).status == 0
     assert optimcifar("fit", *small, "--trainer.callbacks+=GradientsAndUpdates").status == 0
-    runs = [tmp_path / f"lightning_logs/version_{n}/checkpoints/last.ckpt" for n in (0, 1)]
-    first, second = (torch.load(path, weights_only=True)["state_dict"] for path in runs)
-    assert all(torch.equal(first[key], second[key]) for key in first)
+    runs = (tmp_path / "lightning_logs" / f"version_{n}" for n in (0, 1))
+    first, second = (read_weights(run / "checkpoints" / "last.ckpt") for run in runs)
+    assert equal_weights(first, second)
