@@ -95,6 +95,11 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def metrics_without_times(run: Path) -> list[dict[str, str]]:
+    """Return the metrics of a run, given its folder, without the seconds, which no two runs share."""
+    return [{name: cell for name, cell in row.items() if name != "seconds"} for row in read_rows(run / "metrics.csv")]
+
+
 def read_summary(run: Path) -> dict[str, Any]:
     """Return the summary of a run, given its folder."""
     summary: dict[str, Any] = json.loads((run / "summary.json").read_text(encoding="utf-8"))

@@ -3,11 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import INTERRUPT, Command, read_rows, read_summary
-
-
-def without_times(run: Path) -> list[dict[str, str]]:
-    return [{name: cell for name, cell in row.items() if name != "seconds"} for row in read_rows(run / "metrics.csv")]
+from helpers import INTERRUPT, Command, metrics_without_times, read_rows, read_summary
 
 
 def test_row_that_was_not_written_before_the_run_was_killed_is_restored(
@@ -19,7 +15,7 @@ def test_row_that_was_not_written_before_the_run_was_killed_is_restored(
     # The state between an epoch's checkpoint and its row.
     (cut / "metrics.csv").unlink()
     assert optimcifar("resume", cut).status == 0
-    assert without_times(cut) == without_times(whole)
+    assert metrics_without_times(cut) == metrics_without_times(whole)
     assert all(float(row["seconds"]) > 0 for row in read_rows(cut / "metrics.csv"))
 
 
