@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 from collections.abc import Iterator
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +58,14 @@ def optimcifar(capsys: pytest.CaptureFixture[str]) -> Command:
         return Outcome(status, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def processes() -> ForkServerContext:
+    """Return a context whose processes start with Lightning imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["optimcifar.training.lightning_cli"])
+    return context
 
 
 @pytest.fixture

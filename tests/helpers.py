@@ -18,6 +18,8 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from optimcifar import ImageDataModule
+
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs"
 
@@ -156,6 +158,12 @@ class InterruptInSecondEpoch(Callback):
 
 FAIL = "--trainer.callbacks+=helpers.FailInSecondEpoch"
 INTERRUPT = "--trainer.callbacks+=helpers.InterruptInSecondEpoch"
+
+
+def normalised_images(data: ImageDataModule) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return all training images of a set-up module, (N, 3, 32, 32) from -1 to 1, and their labels."""
+    images = data.read_train()
+    return ((images.pixels.float() / 255 - 0.5) / 0.5).permute(0, 3, 1, 2).contiguous(), images.labels
 
 
 def record_calls(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> list[tuple[Any, ...]]:

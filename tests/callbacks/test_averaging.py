@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import CONFIGS, Command, equal_weights, quiet_trainer, read_rows, read_summary, read_weights
+from helpers import (
+    CONFIGS,
+    Command,
+    equal_weights,
+    normalised_images,
+    quiet_trainer,
+    read_rows,
+    read_summary,
+    read_weights,
+)
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 from torch import nn
@@ -68,8 +77,7 @@ def averages_by_hand(
     """Train with a rate per epoch; average the weights after epochs ``start`` (from 1) on, and after each step."""
     images = data()
     images.setup("fit")
-    raw = images.read_train()
-    values = ((raw.pixels.float() / 255 - 0.5) / 0.5).permute(0, 3, 1, 2).contiguous()
+    values, labels = normalised_images(images)
     optimizer = torch.optim.SGD(net.parameters(), lr=rates[0], momentum=0.9)
     swa, ema = AveragedModel(net), AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay))
     for epoch, rate in enumerate(rates):
@@ -77,7 +85,7 @@ def averages_by_hand(
         net.train()
         for chosen in images.train_order(epoch).split(64):
             optimizer.zero_grad()
-            F.cross_entropy(net(values[chosen]), raw.labels[chosen]).backward()
+            F.cross_entropy(net(values[chosen]), labels[chosen]).backward()
             optimizer.step()
             ema.update_parameters(net)
         if epoch + 1 >= start:

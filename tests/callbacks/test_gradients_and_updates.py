@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import Command, equal_weights, read_rows, read_weights
+from helpers import Command, equal_weights, normalised_images, read_rows, read_weights
 from lightning.pytorch import seed_everything
 
 from optimcifar import ImageClassifier, Shapes10DataModule
@@ -17,8 +17,7 @@ def norms_by_hand(epochs: int) -> list[dict[str, float]]:
     net = ImageClassifier().net
     data = Shapes10DataModule(train_images=400, val_size=100)
     data.setup("fit")
-    raw = data.read_train()
-    values = ((raw.pixels.float() / 255 - 0.5) / 0.5).permute(0, 3, 1, 2)
+    values, labels = normalised_images(data)
     optimizer = torch.optim.Adam(net.parameters(), lr=0.001)
     rows = []
     for epoch in range(epochs):
@@ -26,7 +25,7 @@ def norms_by_hand(epochs: int) -> list[dict[str, float]]:
         batches = data.train_order(epoch).split(64)
         for chosen in batches:
             optimizer.zero_grad()
-            F.cross_entropy(net(values[chosen]), raw.labels[chosen]).backward()
+            F.cross_entropy(net(values[chosen]), labels[chosen]).backward()
             before = {name: p.detach().clone() for name, p in net.named_parameters()}
             optimizer.step()
             for layer in ("conv1", "conv2", "fc1", "fc2", "fc3"):

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import normalised_images, quiet_trainer
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback
 from torch import nn
@@ -18,21 +19,8 @@ def data(**settings: int) -> Shapes10DataModule:
     return Shapes10DataModule(**({"train_images": 1000, "val_size": 200, "test_images": 100} | settings))
 
 
-def trainer(epochs: int, *callbacks: Callback) -> Trainer:
-    return Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        callbacks=list(callbacks),
-    )
-
-
 class History(Callback):
-    """Keeps every epoch's metrics, and the losses of all steps."""
+    """Records the metrics of each epoch and the loss of each step."""
 
     def __init__(self) -> None:
         self.steps: list[float] = []
@@ -52,11 +40,10 @@ class History(Callback):
 def plain_loop(
     epochs: int, lr: float, train_images: int = 1000
 ) -> tuple[list[float], list[dict[str, float]], nn.Module]:
-    """Train as a person would by hand, over the same images in the same order, with ReLU before pooling."""
+    """Train without Lightning on the same images in the same order, with ReLU before pooling."""
     images = data(train_images=train_images)
     images.setup("fit")
-    raw = images.read_train()
-    values = ((raw.pixels.float() / 255 - 0.5) / 0.5).permute(0, 3, 1, 2).contiguous()
+    values, labels = normalised_images(images)
     net = ConvNet()
     optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9)
 
@@ -71,13 +58,13 @@ def plain_loop(
         total, right = 0.0, 0
         for chosen in images.train_order(epoch).split(64):
             logits = predict(values[chosen])
-            loss = F.cross_entropy(logits, raw.labels[chosen])
+            loss = F.cross_entropy(logits, labels[chosen])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             steps.append(loss.item())
             total += loss.item() * len(chosen)
-            right += int((logits.argmax(1) == raw.labels[chosen]).sum())
+            right += int((logits.argmax(1) == labels[chosen]).sum())
         val = images.val_positions
         with torch.no_grad():
             logits = predict(values[val])
@@ -85,19 +72,19 @@ def plain_loop(
             {
                 "train_loss": total / (train_images - 200),
                 "train_acc": right / (train_images - 200),
-                "val_loss": F.cross_entropy(logits, raw.labels[val]).item(),
-                "val_acc": (logits.argmax(1) == raw.labels[val]).float().mean().item(),
+                "val_loss": F.cross_entropy(logits, labels[val]).item(),
+                "val_acc": (logits.argmax(1) == labels[val]).float().mean().item(),
                 "lr": lr,
             }
         )
     return steps, rows, net
 
 
-def test_trains_and_measures_as_a_plain_loop_does() -> None:
+def test_training_and_metrics_equal_a_plain_loops() -> None:
     history = History()
     seed_everything(0)
     classifier = ImageClassifier(optimizer=lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9))
-    trainer(3, history).fit(classifier, data())
+    quiet_trainer(max_epochs=3, callbacks=[history]).fit(classifier, data())
     seed_everything(0)
     steps, rows, net = plain_loop(3, lr=0.01)
     assert len(history.steps) == 3 * 13
@@ -107,42 +94,42 @@ def test_trains_and_measures_as_a_plain_loop_does() -> None:
     torch.testing.assert_close(dict(classifier.net.state_dict()), dict(net.state_dict()), atol=1e-3, rtol=0)
 
 
-def test_first_hundred_losses_are_those_of_a_plain_loop() -> None:
-    # Another order of the same sums grows to a few hundred-thousandths in a hundred steps, as it does between a plain
-    # loop in float32 and one in float64.
+def test_first_hundred_losses_equal_a_plain_loops() -> None:
+    # Summing in another order changes the losses by a few hundred-thousandths within a hundred steps, as much as
+    # float64 changes a plain loop in float32.
     history = History()
     seed_everything(0)
-    trainer(1, history).fit(ImageClassifier(), data(train_images=6600))
+    quiet_trainer(callbacks=[history]).fit(ImageClassifier(), data(train_images=6600))
     seed_everything(0)
     steps, _, _ = plain_loop(1, lr=0.01, train_images=6600)
     assert len(steps) == 100
     torch.testing.assert_close(history.steps, steps, atol=1e-4, rtol=0)
 
 
-def test_rate_shown_is_the_rate_the_epoch_ran_with() -> None:
+def test_logged_rate_is_the_one_that_the_epoch_used() -> None:
     history = History()
     classifier = ImageClassifier(
         optimizer=lambda p: torch.optim.SGD(p, lr=0.1),
         lr_scheduler=lambda o: torch.optim.lr_scheduler.StepLR(o, step_size=2, gamma=0.1),
     )
-    trainer(5, history).fit(classifier, data())
+    quiet_trainer(max_epochs=5, callbacks=[history]).fit(classifier, data())
     assert [row["lr"] for row in history.epochs] == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
 
 
-def test_schedule_by_step_moves_every_step() -> None:
+def test_schedule_with_interval_step_steps_after_every_batch() -> None:
     history = History()
     classifier = ImageClassifier(
         optimizer=lambda p: torch.optim.SGD(p, lr=0.1),
         lr_scheduler=lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda step: 1 - step / 26),
         lr_interval="step",
     )
-    trainer(2, history).fit(classifier, data())
+    quiet_trainer(max_epochs=2, callbacks=[history]).fit(classifier, data())
     # 13 steps an epoch; the rate of an epoch's last step
     assert [row["lr"] for row in history.epochs] == pytest.approx([0.1 * (1 - 12 / 26), 0.1 * (1 - 25 / 26)])
 
 
 class StepLosses(ImageClassifier):
-    """Keeps the batch and the loss of every call of training_step."""
+    """Records the batch and the loss of each call of training_step."""
 
     def training_step(self, batch: Images, batch_idx: int) -> torch.Tensor:
         loss = super().training_step(batch, batch_idx)
@@ -150,26 +137,26 @@ class StepLosses(ImageClassifier):
         return loss
 
 
-def test_batch_that_a_closure_comes_back_to_counts_once() -> None:
+def test_batch_that_a_closure_evaluates_again_counts_once() -> None:
     history = History()
     classifier = StepLosses(optimizer=lambda p: torch.optim.LBFGS(p, lr=0.1, max_iter=3))
-    trainer(1, history).fit(classifier, data(train_images=328))
+    quiet_trainer(callbacks=[history]).fit(classifier, data(train_images=328))
     assert len(classifier.calls) > 2
     first = dict(reversed(classifier.calls))
     assert history.epochs[0]["train_loss"] == pytest.approx((first[0] + first[1]) / 2, abs=1e-5)
 
 
-def test_schedule_by_a_metric_follows_the_validation_loss() -> None:
+def test_plateau_schedule_monitors_the_validation_loss() -> None:
     history = History()
     classifier = ImageClassifier(
         optimizer=lambda p: torch.optim.SGD(p, lr=0.0),
         lr_scheduler=lambda o: torch.optim.lr_scheduler.ReduceLROnPlateau(o, patience=0, factor=0.5, min_lr=[-1.0]),
     )
-    trainer(2, history).fit(classifier, data())
+    quiet_trainer(max_epochs=2, callbacks=[history]).fit(classifier, data())
     assert classifier.trainer.lr_scheduler_configs[0].monitor == "val_loss"
 
 
-def test_modules_do_not_share_a_network() -> None:
+def test_every_module_gets_its_own_network() -> None:
     first, second = ImageClassifier(), ImageClassifier()
     assert first.net is not second.net
 
@@ -180,9 +167,9 @@ def test_unknown_interval_is_refused() -> None:
 
 
 @pytest.mark.parametrize("net", [None, nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))])
-def test_checkpoint_written_from_python_loads_and_predicts_the_same(net: nn.Module | None, tmp_path: Path) -> None:
+def test_checkpoint_written_in_python_loads_and_predicts_the_same(net: nn.Module | None, tmp_path: Path) -> None:
     classifier = ImageClassifier(net=net, optimizer=lambda p: torch.optim.Adam(p, lr=1e-3))
-    run = trainer(1)
+    run = quiet_trainer()
     run.fit(classifier, data())
     run.save_checkpoint(tmp_path / "a.ckpt")
     more: dict[str, Any] = {} if net is None else {"net": nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))}

@@ -1,113 +1,120 @@
-"""Runs that are stopped at any moment, and go on as if they had not been."""
+"""Runs that are stopped at random moments and resumed end like uninterrupted runs."""
 
 from __future__ import annotations
 
-import csv
-import json
-import multiprocessing
 import os
 import random
+import shutil
 import signal
 import time
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 import pytest
-import torch
-from helpers import CONFIGS, run_command
+from helpers import CONFIGS, equal_weights, metrics_without_times, read_summary, read_weights, run_command
 
-# What a run takes, which no two runs have in common.
+CONFIG_FILES = sorted(CONFIGS.glob("*.yaml"))
+THREADS = (1, 2)
+# Interruptions of each run: at least two, and at least 50 in all tests together.
+KILLS = max(2, -(-50 // (len(CONFIG_FILES) * len(THREADS))))
+# A run that ends before it was interrupted so often is started anew, at most so many times.
+STARTS = 20
+# Values of a summary that no two runs share.
 TIMES = {"train_seconds", "images_per_second", "optimizer_step_ms"}
-KILLS = 2  # of every configuration on one and on two threads
-ALL_KILLS = 50  # no fewer in all
-killed: list[str] = []  # what was, in this session
-
-
-@pytest.fixture(scope="module")
-def processes() -> ForkServerContext:
-    """Return a context whose processes have torch imported when they start."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["optimcifar.training.lightning_cli"])
-    return context
-
-
-def start(processes: ForkServerContext, args: list[object], threads: int, folder: Path) -> ForkServerProcess:
-    process = processes.Process(target=run_command, args=([str(arg) for arg in args], threads, folder))
-    process.start()
-    return process
-
-
-def contents(run: Path) -> tuple[list[dict[str, str]], dict[str, object], dict[str, dict[str, torch.Tensor]]]:
-    """Return metrics, summary and all weights of a run, without times."""
-    with (run / "metrics.csv").open() as file:
-        rows = [{name: cell for name, cell in row.items() if name != "seconds"} for row in csv.DictReader(file)]
-    summary = json.loads((run / "summary.json").read_text())
-    states = {p.name: torch.load(p, weights_only=True)["state_dict"] for p in (run / "checkpoints").glob("*.ckpt")}
-    return rows, {name: value for name, value in summary.items() if name not in TIMES}, states
-
-
-def assert_same_run(run: Path, other: Path) -> None:
-    rows, summary, states = contents(run)
-    other_rows, other_summary, other_states = contents(other)
-    assert rows == other_rows
-    assert summary == other_summary
-    assert states.keys() == other_states.keys()
-    for name, state in states.items():
-        assert all(torch.equal(state[key], other_states[name][key]) for key in state), name
 
 
 def options(config: Path, root: Path) -> list[object]:
-    """Eight epochs of a few steps, with averages where the configuration has none."""
+    """Return the options of a run of eight epochs with a few steps each, and with averages."""
     data = ("--data", "Shapes10DataModule", "--data.train_images", 700, "--data.val_size", 60, "--data.batch_size", 32)
-    own: list[object] = [
-        "fit",
-        "--config",
-        config,
-        *data,
-        "--trainer.max_epochs",
-        8,
-        "--trainer.default_root_dir",
-        root,
-    ]
-    return [*own, "--trainer.callbacks+=WeightAverages", "--trainer.callbacks.swa_epoch_start=3"]
+    averages = ("--trainer.callbacks+=WeightAverages", "--trainer.callbacks.swa_epoch_start=3")
+    return ["--config", config, *data, "--trainer.max_epochs", 8, "--trainer.default_root_dir", root, *averages]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("config", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_run_killed_at_random_moments_ends_as_one_that_was_not(
-    config: Path, threads: int, processes: ForkServerContext, tmp_path: Path
-) -> None:
-    began = time.monotonic()
-    whole = start(processes, options(config, tmp_path / "whole"), threads, tmp_path)
-    whole.join(300)
-    assert whole.exitcode == 0, (tmp_path / "output.txt").read_text()
-    lasted = time.monotonic() - began
-    run, cut = tmp_path / "whole/lightning_logs/version_0", tmp_path / "cut"
-    generator = random.Random(f"{config.stem} {threads}")
-    kills = 0
-    status: int | None = None
-    while status != 0:
-        found = sorted(cut.glob("lightning_logs/*/config.yaml"))
-        args = ["resume", found[-1].parent] if found else options(config, cut)
-        process = start(processes, args, threads, tmp_path)
-        if kills < KILLS:
-            process.join(generator.uniform(0.2, 0.6) * lasted)
-            if process.is_alive():
-                assert process.pid is not None
-                os.kill(process.pid, generator.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
+class Runs:
+    """Runs of one configuration in other processes.
+
+    Args:
+        processes: where to start them.
+        config: the configuration.
+        threads: the threads of each process.
+        folder: the folder of their files and of their output.
+    """
+
+    def __init__(self, processes: ForkServerContext, config: Path, threads: int, folder: Path) -> None:
+        self.processes, self.config, self.threads, self.folder = processes, config, threads, folder
+        self.generator = random.Random(f"{config.stem} {threads}")
+
+    def uninterrupted(self) -> tuple[Path, float]:
+        """Return the folder of a run, and how long it took in seconds."""
+        start = time.monotonic()
+        process = self._start("fit", *options(self.config, self.folder / "whole"))
+        process.join(300)
+        assert process.exitcode == 0, self.output()
+        return self.folder / "whole" / "lightning_logs" / "version_0", time.monotonic() - start
+
+    def interrupted(self, seconds: float) -> Path:
+        """Return the folder of a run that was stopped ``KILLS`` times and resumed, given how long a whole run takes."""
+        for _ in range(STARTS):
+            root = self.folder / "cut"
+            shutil.rmtree(root, ignore_errors=True)
+            if all(self._kill(root, self.generator.uniform(0.1, 0.5) * seconds) for _ in range(KILLS)):
+                process = self._continue(root)
+                process.join(300)
+                assert process.exitcode == 0, self.output()
+                return max(root.glob("lightning_logs/version_*/summary.json")).parent
+        pytest.fail(f"{STARTS} runs ended before they were interrupted {KILLS} times")
+
+    def output(self) -> str:
+        """Return what the processes printed."""
+        return (self.folder / "output.txt").read_text()
+
+    def _kill(self, root: Path, seconds: float) -> bool:
+        """Start or resume a run and stop it after some time; return whether it was stopped."""
+        process = self._continue(root)
+        process.join(seconds)
+        if process.is_alive():
+            assert process.pid is not None
+            os.kill(process.pid, self.generator.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
         process.join(300)
         status = process.exitcode
-        kills += status != 0
-        # 0: it was faster; 130: it was asked to stop; negative: it was killed, or asked before it could say anything
-        assert status in (0, 130) or (status is not None and status < 0), (tmp_path / "output.txt").read_text()
-    killed.extend([f"{config.stem}, {threads} threads"] * kills)
-    assert_same_run(run, max(cut.glob("lightning_logs/version_*/summary.json")).parent)
-    assert "Traceback" not in (tmp_path / "output.txt").read_text()
-    assert not list(cut.glob("lightning_logs/version_*/**/.*")), "parts of files were left"
+        # 0: it ended first; 130: it stopped in order; negative: it was killed, or stopped before it handled signals.
+        assert status is not None, self.output()
+        assert status in (0, 130) or status < 0, self.output()
+        return status != 0
+
+    def _continue(self, root: Path) -> ForkServerProcess:
+        """Start the run in a folder, or resume it once it has written its configuration."""
+        started = sorted(root.glob("lightning_logs/*/config.yaml"))
+        return self._start("resume", started[-1].parent) if started else self._start("fit", *options(self.config, root))
+
+    def _start(self, *args: object) -> ForkServerProcess:
+        command = [str(arg) for arg in args]
+        process = self.processes.Process(target=run_command, args=(command, self.threads, self.folder))
+        process.start()
+        return process
+
+
+def assert_same_run(run: Path, other: Path) -> None:
+    """Assert that metrics, summary and all weights are equal, apart from times."""
+    assert metrics_without_times(run) == metrics_without_times(other)
+    first, second = ({k: v for k, v in read_summary(r).items() if k not in TIMES} for r in (run, other))
+    assert first == second
+    names, other_names = (sorted(path.name for path in r.glob("checkpoints/*.ckpt")) for r in (run, other))
+    assert names == other_names
+    for name in names:
+        weights, other_weights = (read_weights(r / "checkpoints" / name) for r in (run, other))
+        assert equal_weights(weights, other_weights), name
 
 
 @pytest.mark.slow
-def test_runs_were_killed_often_enough(request: pytest.FixtureRequest) -> None:
-    chosen = [item for item in request.session.items if "killed_at_random" in item.name]
-    assert len(killed) >= ALL_KILLS or len(chosen) < 2 * len(list(CONFIGS.glob("*.yaml")))
+@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize("config", CONFIG_FILES, ids=lambda path: path.stem)
+def test_run_that_is_killed_and_resumed_equals_an_uninterrupted_one(
+    config: Path, threads: int, processes: ForkServerContext, tmp_path: Path
+) -> None:
+    runs = Runs(processes, config, threads, tmp_path)
+    whole, seconds = runs.uninterrupted()
+    cut = runs.interrupted(seconds)
+    assert_same_run(whole, cut)
+    assert "Traceback" not in runs.output()
+    assert not list(cut.parent.glob("version_*/**/.*")), "partial files were left"

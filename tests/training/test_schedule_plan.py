@@ -1,44 +1,32 @@
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers import CONFIGS, Outcome
+from helpers import CONFIGS, Command, read_rows
 from PIL import Image
 
 DATA = ("--data", "Shapes10DataModule", "--data.train_images", 200, "--data.val_size", 20)
 
 
-def planned(path: Path) -> list[dict[str, str]]:
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
-def used(run: Path) -> list[float]:
-    return [float(row["lr"]) for row in planned(run / "metrics.csv")]
-
-
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("sgd_[cos]*.yaml")), ids=lambda path: path.stem)
-def test_planned_rates_are_those_that_the_run_then_uses(
-    path: Path, optimcifar: Callable[..., Outcome], tmp_path: Path
-) -> None:
+def test_run_uses_the_planned_rates(path: Path, optimcifar: Command, tmp_path: Path) -> None:
     if path.stem == "sgd_swa":
         pytest.skip("weight averaging sets its own rates")
     options = ("--config", path, *DATA, "--trainer.max_epochs", 5, "--trainer.limit_train_batches", 2)
     outcome = optimcifar("schedule", *options, "--csv", "rates.csv")
     assert (outcome.status, outcome.err) == (0, "")
     assert {entry.name for entry in tmp_path.iterdir()} == {"schedule.png", "rates.csv"}
-    rates = planned(tmp_path / "rates.csv")
+    rates = read_rows(tmp_path / "rates.csv")
     assert optimcifar("fit", *options).status == 0
     # An epoch's row shows the rate of its last step.
     per_epoch = 1 if "epoch" in rates[0] else 2
     last = [float(row["lr"]) for row in rates[per_epoch - 1 :: per_epoch]]
-    assert used(tmp_path / "lightning_logs" / "version_0") == pytest.approx(last)
+    used = [float(row["lr"]) for row in read_rows(tmp_path / "lightning_logs" / "version_0" / "metrics.csv")]
+    assert used == pytest.approx(last)
 
 
-def test_picture_is_drawn_and_the_plan_is_described(optimcifar: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_schedule_is_drawn_and_described(optimcifar: Command, tmp_path: Path) -> None:
     steps = ("--model.lr_scheduler", "StepLR", "--model.lr_scheduler.step_size", 2)
     outcome = optimcifar("schedule", *DATA, *steps, "--trainer.max_epochs", 5, "--png", "pictures/rates.png")
     assert outcome.out.splitlines() == [
@@ -52,11 +40,11 @@ def test_picture_is_drawn_and_the_plan_is_described(optimcifar: Callable[..., Ou
         assert len(image.convert("RGB").getcolors(100_000) or []) > 2
 
 
-def test_groups_have_columns_of_their_own(optimcifar: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_every_parameter_group_has_a_column(optimcifar: Command, tmp_path: Path) -> None:
     rules = ("--model.param_groups", '[{"names": "net.fc3.*", "options": {"lr": 0.5}}]')
     half = ("--model.lr_scheduler", "ExponentialLR", "--model.lr_scheduler.gamma", 0.5, "--trainer.max_epochs", 2)
     assert optimcifar("schedule", *DATA, *rules, *half, "--csv", "rates.csv").status == 0
-    assert planned(tmp_path / "rates.csv") == [
+    assert read_rows(tmp_path / "rates.csv") == [
         {"epoch": "1", "lr": "0.01", "lr_group_2": "0.5"},
         {"epoch": "2", "lr": "0.005", "lr_group_2": "0.25"},
     ]
@@ -73,8 +61,8 @@ def test_groups_have_columns_of_their_own(optimcifar: Callable[..., Outcome], tm
         (["--model.lr_scheduler", "OneCycle"], "there is no class 'OneCycle' that fits here"),
     ],
 )
-def test_what_can_not_be_planned_is_said(
-    options: list[str], message: str, optimcifar: Callable[..., Outcome], tmp_path: Path
+def test_schedule_that_cannot_be_planned_is_refused(
+    options: list[str], message: str, optimcifar: Command, tmp_path: Path
 ) -> None:
     outcome = optimcifar("schedule", *DATA, *options)
     assert outcome.status == 2
