@@ -124,7 +124,11 @@ def read_config(path: Path) -> tuple[str, dict[str, Any]]:
     return text, tree
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
+# libyaml's loader where there is one, as in jsonargparse: PyYAML's own refuses some valid texts, such as {names: conv?.x}.
+_SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _UniqueKeyLoader(_SafeLoader):  # type: ignore[misc, valid-type]  # a choice made at run time
     """Refuses a mapping that has a key twice; YAML silently takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -133,7 +137,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
             if key.value in seen:
                 raise UsageError(f"{key.value!r} in line {key.start_mark.line + 1} is there already")
             seen.add(key.value)
-        return super().construct_mapping(node, deep)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 def _names_class(tree: dict[str, Any], option: str) -> bool:
