@@ -6,7 +6,7 @@ import builtins
 import io
 import signal
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -57,14 +57,34 @@ def test_failed_run_has_its_error_and_a_folder(small: list[str]) -> None:
     assert outcome.summary == read_summary(RUN)
 
 
-def test_interrupted_run_has_a_checkpoint_and_restores_ctrl_c(small: list[str]) -> None:
-    handler = signal.getsignal(signal.SIGINT)
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Handle Ctrl-C, which a process in the background ignores; fail if it is not handled in the end."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_interrupted_run_has_a_checkpoint(small: list[str]) -> None:
     outcome = fit([*small, INTERRUPT])
-    assert signal.getsignal(signal.SIGINT) is handler
     assert outcome.status == "interrupted"
     assert isinstance(outcome.error, (KeyboardInterrupt, SystemExit))
     assert outcome.folder == RunFolder(RUN)
     assert outcome.folder.checkpoint().exists()
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_run_interrupted_while_data_is_prepared_writes_nothing(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(self: Shapes10DataModule) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Shapes10DataModule, "prepare_data", interrupt)
+    outcome = fit(small)
+    assert (outcome.status, outcome.summary) == ("interrupted", {})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_unknown_option_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
