@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 from collections.abc import Iterator
 from multiprocessing.context import ForkServerContext
@@ -16,6 +17,16 @@ from PIL import Image
 
 from optimcifar.cli import main
 from optimcifar.data.cifar10 import CIFAR10DataModule
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Use two processes for the quick tests of whole folders, and one otherwise.
+
+    Starting two takes longer than a few tests; slow tests use both cores themselves, and kill runs at measured times.
+    """
+    few = config.option.keyword or any(".py" in argument for argument in config.args)
+    quick = config.option.markexpr == "not slow"
+    return 2 if quick and not few and os.cpu_count() != 1 else 0
 
 
 @pytest.fixture
