@@ -1,18 +1,18 @@
+"""The configurations in configs/: what they set, that they are comparable, and that they train."""
+
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from helpers import CONFIGS, Outcome
+from helpers import CONFIGS, Command, read_summary, tracked_files
 
 SGD = {"lr": 0.01, "momentum": 0.9, "dampening": 0, "weight_decay": 0, "nesterov": False}
 
-# optimizer and its arguments, schedule and its arguments
+# The optimizer and its arguments, the schedule and its arguments, as the configuration's source gives them.
 EXPECTED: dict[str, tuple[str, dict[str, Any], str | None, dict[str, Any]]] = {
     "sgd": ("SGD", SGD, None, {}),
     "adagrad": (
@@ -34,7 +34,7 @@ EXPECTED: dict[str, tuple[str, dict[str, Any], str | None, dict[str, Any]]] = {
     "sgd_swa": ("SGD", SGD, "StepLR", {"step_size": 2, "gamma": 0.1}),
 }
 
-# The others: their optimizer, their schedule, and how often it moves.
+# The other configurations: optimizer, schedule, and how often the schedule sets the rate.
 OTHERS: dict[str, tuple[str, str | None, str]] = {
     "adamw_cosine": ("torch.optim.AdamW", "torch.optim.lr_scheduler.CosineAnnealingLR", "step"),
     "sgd_onecycle": ("torch.optim.SGD", "torch.optim.lr_scheduler.OneCycleLR", "step"),
@@ -50,15 +50,15 @@ OTHERS: dict[str, tuple[str, str | None, str]] = {
     "schedulefree": ("schedulefree.AdamWScheduleFree", None, "epoch"),
 }
 
-PATHS = sorted(CONFIGS.glob("*.yaml"))
+NAMES = sorted([*EXPECTED, *OTHERS])
 
 
-def test_every_configuration_is_expected_here() -> None:
-    assert {path.stem for path in PATHS} == {*EXPECTED, *OTHERS}
+def test_every_configuration_is_tested_here() -> None:
+    assert sorted(path.stem for path in tracked_files() if path.match("configs/*.yaml")) == NAMES
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_configuration_spells_out_what_its_source_gave(name: str) -> None:
+def test_configuration_has_all_arguments_of_its_source(name: str) -> None:
     model = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())["model"]
     optimizer, arguments, scheduler, scheduler_arguments = EXPECTED[name]
     assert model["optimizer"] == {"class_path": f"torch.optim.{optimizer}", "init_args": arguments}
@@ -72,36 +72,36 @@ def test_configuration_spells_out_what_its_source_gave(name: str) -> None:
         assert "lr_scheduler" not in model
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_configurations_are_comparable_and_say_what_they_show(path: Path) -> None:
-    config = yaml.safe_load(path.read_text())
+@pytest.mark.parametrize("name", NAMES)
+def test_configurations_are_comparable_and_say_what_they_show(name: str) -> None:
+    text = (CONFIGS / f"{name}.yaml").read_text()
+    config = yaml.safe_load(text)
     assert (config["seed_everything"], config["trainer"]["max_epochs"]) == (0, 10)
     data = {"root": "data", "batch_size": 64, "val_size": 5000, "mean": 0.5, "std": 0.5}
     assert config["data"] == {"class_path": "optimcifar.CIFAR10DataModule", "init_args": data}
-    assert re.match(r"# \w[^\n]{20,}\n", path.read_text())
+    assert re.match(r"# \w[^\n]{20,}\n", text)
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_configuration_trains(path: Path, optimcifar: Callable[..., Outcome], small: list[str], tmp_path: Path) -> None:
-    outcome = optimcifar("fit", "--config", path, *small, "--trainer.max_epochs", 7, "--trainer.limit_train_batches", 3)
+@pytest.mark.parametrize("name", NAMES)
+def test_configuration_trains(name: str, optimcifar: Command, small: list[str], tmp_path: Path) -> None:
+    config = CONFIGS / f"{name}.yaml"
+    short = ("--trainer.max_epochs", 7, "--trainer.limit_train_batches", 3)
+    outcome = optimcifar("fit", "--config", config, *small, *short)
     assert (outcome.status, outcome.err) == (0, "")
-    summary = json.loads((tmp_path / "lightning_logs/version_0/summary.json").read_text())
+    summary = read_summary(tmp_path / "lightning_logs/version_0")
     assert (summary["status"], summary["steps"]) == ("finished", 21)
-    if path.stem in EXPECTED:
-        optimizer, _, scheduler, _ = EXPECTED[path.stem]
+    if name in EXPECTED:
+        optimizer, _, scheduler, _ = EXPECTED[name]
         assert summary["optimizer"] == f"torch.optim.{optimizer}"
         assert summary["lr_scheduler"] == (f"torch.optim.lr_scheduler.{scheduler}" if scheduler else None)
     else:
-        optimizer, scheduler, interval = OTHERS[path.stem]
+        optimizer, scheduler, interval = OTHERS[name]
         assert (summary["optimizer"], summary["lr_scheduler"]) == (optimizer, scheduler)
         assert (f", every {interval}" in outcome.out) == bool(scheduler)
 
 
-def test_configuration_reads_images_from_folders(
-    optimcifar: Callable[..., Outcome], image_folders: Path, tmp_path: Path
-) -> None:
+def test_configuration_reads_images_from_folders(optimcifar: Command, image_folders: Path, tmp_path: Path) -> None:
     root = ("--data.root", image_folders, "--data.val_size", 20, "--trainer.max_epochs", 1)
     outcome = optimcifar("fit", "--config", CONFIGS / "sgd.yaml", *root)
     assert (outcome.status, outcome.err) == (0, "")
-    summary = json.loads((tmp_path / "lightning_logs/version_0/summary.json").read_text())
-    assert summary["dataset"] == "CIFAR-10, PNG copy"
+    assert read_summary(tmp_path / "lightning_logs/version_0")["dataset"] == "CIFAR-10, PNG copy"

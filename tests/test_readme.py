@@ -1,37 +1,47 @@
+"""The READMEs: their examples run, their links lead somewhere, and their tables are complete."""
+
 from __future__ import annotations
 
 import inspect
 import re
 import shlex
 import tomllib
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import CONFIGS, ROOT, Outcome
+from helpers import CONFIGS, ROOT, Command, tracked_files
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
-README = (ROOT / "README.md").read_text()
+READMES = [ROOT / folder / "README.md" for folder in (".", "configs", "optimcifar", "tests", "tests/benchmarks")]
+README, CATALOGUE, MAP = (path.read_text(encoding="utf-8") for path in READMES[:3])
+EVERYTHING = "\n".join(path.read_text(encoding="utf-8") for path in READMES)
 
-COMMANDS = re.findall(r"^optimcifar (fit .+)$", README, re.MULTILINE)
-
-
-def test_first_screen_has_the_two_commands() -> None:
-    first = "\n".join(README.splitlines()[:45])
-    for command in (
-        "pip install -e . && optimcifar fit --config configs/rmsprop.yaml --data Shapes10DataModule",
-        'pip install -e ".[test]" && pytest',
-    ):
-        assert f"```sh\n{command}\n```" in first
+FIRST = "fit --config configs/rmsprop.yaml --data Shapes10DataModule"
+TEST = 'pip install -e ".[test]" && pytest'
 
 
-def test_table_has_every_configuration() -> None:
-    linked = re.findall(r"^\| \[(\w+)\]\(configs/\1\.yaml\)", README, re.MULTILINE)
-    assert sorted(linked) == sorted(path.stem for path in CONFIGS.glob("*.yaml"))
-    assert "JPEG copy" in README
-    assert "3 seeds" in README
+def fenced(language: str, text: str = EVERYTHING) -> list[str]:
+    return re.findall(rf"^```{language}\n(.+?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def examples(command: str) -> list[str]:
+    """Return the different options that all READMEs show for a command."""
+    found = re.findall(rf"^(?:.+ && )?optimcifar ({command} .+)$", "\n".join(fenced("sh")), re.MULTILINE)
+    return list(dict.fromkeys(found))
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """Return the cells of a table of configurations, by name."""
+    lines = re.findall(r"^\| \[(\w+)\]\((?:configs/)?\1\.yaml\) \| (.+) \|$", text, re.MULTILINE)
+    return {name: [cell.strip() for cell in cells.split(" |")] for name, cells in lines}
+
+
+def anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.+?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def public_classes(module: object, base: type) -> set[str]:
@@ -39,23 +49,71 @@ def public_classes(module: object, base: type) -> set[str]:
     return {name for name, kind in found if issubclass(kind, base) and name[0] != "_" and kind is not base}
 
 
-def test_tables_of_optimizers_and_schedules_have_a_test_for_every_row() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", README, re.MULTILINE))
-    works = {name for name, verdict in rows.items() if verdict == "works"}
-    # Those that test_optimizer and test_schedule are run for.
-    assert works == (public_classes(torch.optim, Optimizer) | public_classes(lr_scheduler, LRScheduler)) - {
-        "SparseAdam"
-    }
-    assert rows["SparseAdam"] == "refused"
+def modules_of_the_map() -> Iterator[str]:
+    (tree,) = (block for block in fenced("text", MAP) if "comparison/" in block)
+    folder = ""
+    for indent, name in re.findall(r"^( *)(\S+)", tree, re.MULTILINE):
+        if name.endswith("/"):
+            folder = name
+        else:
+            yield (folder if indent else "") + name
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\((?!http|#)([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+def test_every_readme_is_checked_here() -> None:
+    assert {path for path in tracked_files() if path.name == "README.md"} == {path.resolve() for path in READMES}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_command_trains(command: str, optimcifar: Callable[..., Outcome], image_folders: Path, tmp_path: Path) -> None:
+def test_readme_can_be_read_in_two_minutes() -> None:
+    assert len(README.split()) <= 1000
+    assert 1 <= len(rows(README)) <= 8
+
+
+def test_readme_has_the_two_commands_first() -> None:
+    shown = fenced("sh", README.partition("## What you can do")[0])
+    assert f"pip install -e . && optimcifar {FIRST}\n" in shown
+    assert f"{TEST}\n" in shown
+
+
+def test_readme_shows_figures_of_the_catalogue() -> None:
+    complete = rows(CATALOGUE)
+    for name, cells in rows(README).items():
+        assert cells == complete[name][: len(cells)]
+
+
+def test_catalogue_has_every_configuration() -> None:
+    assert rows(CATALOGUE).keys() == {path.stem for path in tracked_files() if path.match("configs/*.yaml")}
+    assert "JPEG copy" in CATALOGUE
+    assert "seeds 0, 1 and 2" in CATALOGUE
+
+
+def test_tables_of_optimizers_and_schedules_have_every_public_class() -> None:
+    verdicts = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", CATALOGUE, re.MULTILINE))
+    works = {name for name, verdict in verdicts.items() if verdict == "works"}
+    # test_optimizer and test_schedule run for these.
+    expected = public_classes(torch.optim, Optimizer) | public_classes(lr_scheduler, LRScheduler)
+    assert works == expected - {"SparseAdam"}
+    assert verdicts["SparseAdam"] == "refused"
+
+
+def test_map_has_every_module() -> None:
+    package = ROOT / "optimcifar"
+    modules = [path for path in tracked_files() if path.suffix == ".py" and path.is_relative_to(package)]
+    assert sorted(modules_of_the_map()) == sorted(
+        path.relative_to(package).as_posix() for path in modules if path.name != "__init__.py"
+    )
+
+
+@pytest.mark.parametrize("readme", [*READMES, ROOT / "CHANGELOG.md"], ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(readme: Path) -> None:
+    text = readme.read_text(encoding="utf-8")
+    for target, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]+))?\)", text):
+        linked = readme.parent / target if target else readme
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked.read_text(encoding="utf-8")), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("command", examples("fit"))
+def test_example_of_fit_trains(command: str, optimcifar: Command, image_folders: Path, tmp_path: Path) -> None:
     (tmp_path / "my_file.py").write_text(
         "import torch\n"
         "class MyOptimizer(torch.optim.SGD):\n"
@@ -64,31 +122,47 @@ def test_command_trains(command: str, optimcifar: Callable[..., Outcome], image_
     )
     (tmp_path / "configs").symlink_to(CONFIGS)
     image_folders.rename(tmp_path / "data")
-    outcome = optimcifar(*shlex.split(command), "--data.val_size", 20, "--trainer.max_epochs", 7)
+    small = ("--data.val_size", 20, "--trainer.max_epochs", 7, "--trainer.limit_train_batches", 3)
+    outcome = optimcifar(*shlex.split(command, comments=True), *small)
     assert (outcome.status, outcome.err) == (0, "")
+    if command == FIRST:
+        optimizer, schedule = outcome.out.splitlines()[1:3]
+        assert f"\n{optimizer}\n{schedule}\n" in README
 
 
-def test_example_in_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (example,) = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
+@pytest.mark.parametrize("command", examples("schedule"))
+def test_example_of_schedule_draws(command: str, optimcifar: Command, image_folders: Path, tmp_path: Path) -> None:
+    (tmp_path / "configs").symlink_to(CONFIGS)
+    image_folders.rename(tmp_path / "data")
+    outcome = optimcifar(*shlex.split(command), "--data.val_size", 20)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert (tmp_path / "schedule.png").exists()
+
+
+@pytest.mark.parametrize("example", fenced("python"))
+def test_example_in_python_runs(example: str, tmp_path: Path) -> None:
     scope: dict[str, object] = {}
     exec(example.replace("Shapes10DataModule()", "Shapes10DataModule(train_images=1000, val_size=100)"), scope)
-    trained, classifier = scope["trained"], scope["classifier"]
     assert {"metrics.csv", "summary.json"} <= {path.name for path in (tmp_path / "lightning_logs/version_0").iterdir()}
-    weights = list(trained.parameters())  # type: ignore[attr-defined]
-    assert all((a == b).all() for a, b in zip(weights, classifier.parameters(), strict=True))  # type: ignore[attr-defined]
+    if "trained" in scope:
+        trained, classifier = scope["trained"], scope["classifier"]
+        weights = zip(trained.parameters(), classifier.parameters(), strict=True)  # type: ignore[attr-defined]
+        assert all((a == b).all() for a, b in weights)
 
 
 def test_every_dependency_says_who_needs_it() -> None:
-    text = (ROOT / "pyproject.toml").read_text()
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     project = tomllib.loads(text)["project"]
     named = [*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)]
     assert named
     for dependency in named:
-        assert re.search(rf'^  "{re.escape(dependency)}",\s+# .+', text, re.MULTILINE), dependency
+        comment = re.search(rf'^  "{re.escape(dependency)}",\s+# (.+)', text, re.MULTILINE)
+        assert comment, dependency
+        for path in re.findall(r"[\w/]+\.py", comment[1]):
+            assert (ROOT / path).exists() or (ROOT / "optimcifar" / path).exists(), path
 
 
 def test_top_level_holds_what_a_reader_expects() -> None:
+    names = {path.relative_to(ROOT).parts[0] for path in tracked_files()}
     files, folders = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}, {"optimcifar", "configs", "tests"}
-    ignored = {"data", "build", "dist"}
-    found = {path.name for path in ROOT.iterdir() if not path.name.startswith(".") and path.suffix != ".egg-info"}
-    assert found - ignored == files | folders | {"lightning_logs"}
+    assert {name for name in names if not name.startswith(".")} == files | folders | {"lightning_logs"}
