@@ -97,12 +97,12 @@ def compare(args: list[str]) -> int:
         )
         try:
             with RunTable(runs) as table:
-                results = make_runs(client, runs, table.show)
+                ends = make_runs(client, runs, table.show)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"; the same command goes on, optimcifar report {options.out} shows what is there"
             ) from None
-    failed = [run for run, result in results.items() if result["status"] == "failed"]
+    failed = [run for run, end in ends.items() if end.status == "failed"]
     if len(failed) < len(runs):
         _report([options.out], options.out, baseline, options.target_acc)
     if failed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from optimcifar.comparison.plan import Run
+from optimcifar.comparison.worker import RunEnd
 from optimcifar.runs.results import read_run
 
 
@@ -39,30 +40,30 @@ class RunTable:
         if self._live:
             self._live.stop()
 
-    def show(self, results: dict[Run, dict[str, Any]]) -> None:
-        """Show how the runs stand.
+    def show(self, ends: dict[Run, RunEnd]) -> None:
+        """Show the state of all runs.
 
         Args:
-            results: what ``worker.make`` returned, of the runs that ended.
+            ends: the runs that have ended, and how.
         """
-        for run in [run for run in results if run not in self._told]:
+        for run in [run for run in ends if run not in self._told]:
             self._told.add(run)
-            self._console.print(_ending(run, results[run]), soft_wrap=True)
+            self._console.print(_ending(run, ends[run]), soft_wrap=True)
         if self._live:
-            self._bar.update(self._task, completed=len(results))
+            self._bar.update(self._task, completed=len(ends))
             table = Table(box=None, pad_edge=False)
             for column in ("run", "epoch", "train loss", "val acc", "time left"):
                 table.add_column(column, justify="left" if column == "run" else "right")
             for run in self._runs:
-                if run not in results and (run.folder / "summary.json").exists():
+                if run not in ends and (run.folder / "summary.json").exists():
                     table.add_row(*_under_way(run))
             self._live.update(Group(table, self._bar), refresh=True)
 
 
-def _ending(run: Run, result: dict[str, Any]) -> str:
-    text = f"{run.name} seed {run.seed}: {result['status']}"
-    if "error" in result:
-        return f"{text}: {result['error']}"
+def _ending(run: Run, end: RunEnd) -> str:
+    text = f"{run.name} seed {run.seed}: {end.status}"
+    if end.error:
+        return f"{text}: {end.error}"
     finished = read_run(run.folder, run.name)
     text += f", train loss {finished.final('train_loss'):.4f}"
     if not math.isnan(finished.final("val_acc")):
