@@ -39,16 +39,22 @@ def tracked_files() -> list[Path]:
 
 
 def make_run(
-    folder: Path, seed: int, accuracies: list[float], columns: dict[str, list[float]] | None = None, **summary: Any
+    folder: Path,
+    seed: int | None,
+    accuracies: list[float],
+    columns: dict[str, list[float]] | None = None,
+    hyperparameters: dict[str, Any] | None = None,
+    **summary: Any,
 ) -> None:
     """Write a run whose validation accuracy took this course, and whose test accuracy is 0.01 above the last.
 
     Args:
         folder: where.
-        seed: its seed.
+        seed: its seed; None for a run without one.
         accuracies: the validation accuracies of its epochs.
         columns: more columns of metrics.csv.
-        summary: what its summary says.
+        hyperparameters: its resolved settings; None for a summary without any.
+        summary: more values of its summary.
     """
     columns = columns or {}
     folder.mkdir(parents=True)
@@ -67,6 +73,8 @@ def make_run(
         "first_epoch_order_sha256": f"order {seed}",
         "versions": VERSIONS,
     }
+    if hyperparameters is not None:
+        values["hyperparameters"] = hyperparameters
     (folder / "summary.json").write_text(json.dumps(values | summary))
     with (folder / "metrics.csv").open("w", newline="") as file:
         writer = csv.writer(file)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import callback_cost
 import comparison_speed
@@ -16,9 +19,16 @@ from contestants import CONTESTANTS
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def test_training_speed_compares_all_contestants_and_draws_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture(autouse=True)
+def log_level() -> Iterator[None]:
+    """Restore the level of Lightning's log, which the benchmarks, programs of their own, set for good."""
+    logger = logging.getLogger("lightning.pytorch")
+    before = logger.level
+    yield
+    logger.setLevel(before)
+
+
+def test_training_speed_compares_and_draws_all_contestants(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     training_speed.main(["--images", "128", "--rounds", "2", "--threads", "1", "--out", str(tmp_path / "out")])
     result = json.loads((tmp_path / "out" / "training_speed.json").read_text())
     assert [row["contestant"] for row in result["rows"]] == list(CONTESTANTS)
@@ -29,7 +39,7 @@ def test_training_speed_compares_all_contestants_and_draws_them(
     assert capsys.readouterr().out.count("ms/step") == len(CONTESTANTS)
 
 
-def test_training_cost_measures_every_size_and_draws_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_cost_measures_and_draws_every_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = ["--batch_sizes", "32", "64", "--batch_images", "128", "--training_sizes", "64", "128"]
     training_cost.main([*sizes, "--rounds", "1", "--out", str(tmp_path)])
     rows = json.loads((tmp_path / "training_cost.json").read_text())["rows"]
@@ -47,24 +57,26 @@ def test_step_profile_accounts_for_the_whole_step(tmp_path: Path, capsys: pytest
     assert capsys.readouterr().out.count(" ms\n") == len(ms)
 
 
-def test_callback_cost_measures_every_callback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    callback_cost.main(["--steps", "165", "--out", str(tmp_path)])
-    rows = json.loads((tmp_path / "callback_cost.json").read_text())["rows"]
-    assert [row["callback"] for row in rows] == list(callback_cost.CALLBACKS)
-    assert all(row["ratio"] > 0 for row in rows)
-    assert capsys.readouterr().out.count(" pairs\n") == len(rows)
-
-
-def test_lightning_overhead_measures_each_shortcut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lightning_overhead.main(["--steps", "165", "--out", str(tmp_path)])
-    rows = json.loads((tmp_path / "lightning_overhead.json").read_text())["rows"]
-    assert [row["shortcut"] for row in rows] == list(lightning_overhead.SHORTCUTS)
+@pytest.mark.parametrize(
+    ("benchmark", "kind", "names"),
+    [
+        (callback_cost, "callback", callback_cost.CALLBACKS),
+        (lightning_overhead, "shortcut", lightning_overhead.SHORTCUTS),
+    ],
+    ids=["callback_cost", "lightning_overhead"],
+)
+def test_benchmark_of_pairs_measures_every_pair(
+    benchmark: ModuleType, kind: str, names: Iterable[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    benchmark.main(["--steps", "165", "--out", str(tmp_path)])
+    rows = json.loads((tmp_path / f"{benchmark.__name__}.json").read_text())["rows"]
+    assert [row[kind] for row in rows] == list(names)
     assert all(row["ratio"] > 0 for row in rows)
     assert capsys.readouterr().out.count(" pairs\n") == len(rows)
 
 
 @pytest.mark.slow
-def test_comparison_speed_measures_both_ways(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_comparison_speed_measures_fit_and_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     comparison_speed.main(["--images", "700", "--epochs", "1", "--rounds", "1", "--out", str(tmp_path)])
     (row,) = json.loads((tmp_path / "comparison_speed.json").read_text())["rounds"]
     assert row["ratio"] == pytest.approx(row["fit_s"] / row["compare_s"], rel=1e-2)

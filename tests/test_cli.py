@@ -65,7 +65,7 @@ BAD_INPUT = [
     ("fit --trainer.max_epochs soon", 2, "--trainer.max_epochs: expected int, got 'soon'"),
     ("fit --trainer.accelerator abacus", 2, "invalid accelerator name"),
     ("fit --config missing.yaml", 2, "missing.yaml"),
-    ("fit --config tab.yaml", 2, "tab.yaml, line 2: found character '\\t' that cannot start any token"),
+    ("fit --config tab.yaml", 2, "tab.yaml, line 2: found character that cannot start any token"),
     ("fit --config key.yaml", 2, "--model.foo: model has no argument 'foo'"),
     ("train", 2, "invalid choice: 'train'"),
     ("test", 2, "test needs --ckpt_path FILE"),

@@ -1,4 +1,4 @@
-"""What must hold on a GPU; skipped where there is none."""
+"""Training on a GPU; skipped where there is none."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import quiet_trainer
 from lightning.pytorch import Callback, Trainer
 
 from optimcifar import ConvNet, ImageClassifier, Shapes10DataModule
@@ -13,8 +14,8 @@ from optimcifar import ConvNet, ImageClassifier, Shapes10DataModule
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
-class NoWaiting(Callback):
-    """Makes every wait for the device an error, from an epoch's second step to its last."""
+class ForbidSynchronization(Callback):
+    """Makes every synchronization with the device an error, from an epoch's second step to its last."""
 
     def __init__(self) -> None:
         self.steps = 0
@@ -26,28 +27,19 @@ class NoWaiting(Callback):
         self.devices.add(trainer.datamodule.train_dataloader().dataset.images.pixels.device.type)  # type: ignore[attr-defined]
 
 
-def test_images_stay_on_the_gpu_and_no_step_waits_for_it() -> None:
-    watch = NoWaiting()
+def test_images_stay_on_the_gpu_and_no_step_synchronizes_with_it() -> None:
+    forbid = ForbidSynchronization()
     data = Shapes10DataModule(train_images=1000, val_size=200)
-    trainer = Trainer(
-        max_epochs=2,
-        accelerator="gpu",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[watch],
-    )
+    trainer = quiet_trainer(max_epochs=2, accelerator="gpu", devices=1, callbacks=[forbid])
     try:
         trainer.fit(ImageClassifier(), data)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert watch.steps == 2 * 13
-    assert watch.devices == {"cuda"}
+    assert forbid.steps == 2 * 13
+    assert forbid.devices == {"cuda"}
 
 
-def test_network_computes_what_it_computes_on_the_cpu() -> None:
+def test_network_computes_the_same_as_on_the_cpu() -> None:
     net, images = ConvNet(), torch.randn(8, 3, 32, 32)
     expected = net(images)
     torch.testing.assert_close(net.cuda()(images.cuda()).cpu(), expected, atol=1e-3, rtol=1e-3)

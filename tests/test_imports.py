@@ -1,4 +1,4 @@
-"""Imports run one way, and light modules stay light."""
+"""Imports between folders go one way, and some modules do not import torch."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from helpers import ROOT
 
 PACKAGE = ROOT / "optimcifar"
 
-# From the top floor down. A module imports from its own room, or from a room on a lower floor.
-FLOORS = [
+# From top to bottom. A module imports from its own folder, or from a folder in a lower layer.
+LAYERS = [
     {"__main__"},
     {"cli"},
     {"comparison"},
@@ -25,7 +25,7 @@ FLOORS = [
     {"errors"},
     {"text"},
 ]
-FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+LAYER_OF = {folder: layer for layer, folders in enumerate(LAYERS) for folder in folders}
 
 
 def module_name(path: Path) -> str:
@@ -33,7 +33,7 @@ def module_name(path: Path) -> str:
 
 
 def imports(path: Path) -> set[str]:
-    """Return the package's modules that a module imports, anywhere in its code, without the package's name."""
+    """Return the names of the package's modules that a module imports, anywhere in its code."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "optimcifar":
@@ -47,23 +47,23 @@ def imports(path: Path) -> set[str]:
     return found - {""}
 
 
-# The package's own __init__.py maps public names to modules and imports none of them before it is asked.
+# Without the package's own __init__.py, which imports modules on first use.
 MODULES = {module_name(path): imports(path) for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"}
 
 
-def test_every_module_has_a_floor() -> None:
-    assert {name.split(".")[0] for name in MODULES} == FLOOR_OF.keys()
+def test_every_module_is_in_a_layer() -> None:
+    assert {name.split(".")[0] for name in MODULES} == LAYER_OF.keys()
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_module_imports_from_its_own_room_or_from_below(module: str) -> None:
-    room = module.partition(".")[0]
+def test_module_imports_from_its_own_folder_or_a_lower_layer(module: str) -> None:
+    folder = module.partition(".")[0]
     for imported in MODULES[module]:
         other = imported.partition(".")[0]
-        assert other == room or FLOOR_OF[other] > FLOOR_OF[room], f"{module} imports {imported}"
+        assert other == folder or LAYER_OF[other] > LAYER_OF[folder], f"{module} imports {imported}"
 
 
-def test_no_imports_go_in_a_circle() -> None:
+def test_no_imports_are_circular() -> None:
     TopologicalSorter(MODULES).prepare()  # raises CycleError
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import altair as alt
 
-from optimcifar.comparison.significance import estimate
+from optimcifar.comparison.significance import Difference, Estimate, estimate
 from optimcifar.comparison.tables import Comparison
 from optimcifar.runs.folder import AVERAGES
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart, without their yellow, too light for lines. Beyond
-# seven configurations the same colours come again with dashed lines and other points.
+# Okabe and Ito's colours, which colour-blind readers can distinguish, without yellow, which is too light for lines.
+# Beyond seven configurations the colours repeat with dashed lines and other points.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ([1, 0], [6, 3], [2, 2])
 _SHAPES = ("circle", "triangle-up", "square")
@@ -25,11 +25,11 @@ Values = list[dict[str, Any]]
 
 
 class Charts:
-    """Draws a comparison, with the same colour for a configuration in every picture.
+    """Draws a comparison; a configuration has the same colour in every picture.
 
     Args:
-        comparison: what is drawn.
-        selection: lets the legend switch configurations on and off, in a page.
+        comparison: the comparison.
+        selection: lets the legend switch configurations on and off, for a page.
     """
 
     def __init__(self, comparison: Comparison, selection: bool = False) -> None:
@@ -48,7 +48,7 @@ class Charts:
         self._colour = channel(alt.Color, colours, legend)
         self._dash = channel(alt.StrokeDash, dashes, legend)
         self._shape = channel(alt.Shape, shapes, legend)
-        # Rows have the names beside them; but a page has one legend for all, which switches rows as well.
+        # Rows have the names beside them, but the one legend of a page switches rows too.
         in_rows = legend if selection else None
         self._row_colour, self._row_shape = channel(alt.Color, colours, in_rows), channel(alt.Shape, shapes, in_rows)
         self._zero = self._base([{"x": 0}]).mark_rule(color="#888", strokeDash=[3, 3]).encode(x="x:Q")
@@ -59,7 +59,7 @@ class Charts:
         )
 
     def all(self) -> dict[str, alt.LayerChart | alt.ConcatChart]:
-        """Return the pictures by name; those for which there is nothing to draw are left out."""
+        """Return the pictures by name, without those that have nothing to draw."""
         charts = {
             "train_loss_by_epoch": self.curve("train_loss", "epoch"),
             "val_acc_by_epoch": self.curve("val_acc", "epoch"),
@@ -71,7 +71,7 @@ class Charts:
             "averages": self.averages(),
             "time_to_target": self.time_to_target(),
             "gradients": self.layers("grad_norm", "norm of the gradient, mean over an epoch's steps"),
-            "updates": self.layers("update_ratio", "norm of the update over that of the weights"),
+            "updates": self.layers("update_ratio", "norm of the update divided by that of the weights"),
         }
         return {name: chart for name, chart in charts.items() if chart is not None}
 
@@ -95,7 +95,7 @@ class Charts:
         y = alt.Y("mean:Q", title=titles[metric], scale=scale, axis=y_axis)
         tooltip = _tooltip(("configuration", "epoch", "seconds", "mean", "low", "high", "seeds"))
         line = base.mark_line(strokeWidth=2).encode(y=y, color=self._colour, strokeDash=self._dash)
-        # One epoch makes no line.
+        # A single epoch has no line.
         points = base.mark_point(filled=True, size=24).encode(
             y=y, color=self._colour, shape=self._shape, tooltip=tooltip
         )
@@ -105,14 +105,16 @@ class Charts:
         return self._finish(layers)
 
     def final(self) -> alt.LayerChart | None:
-        """Return the final accuracy, one dot per seed, with mean and interval."""
+        """Return the final accuracy, one dot per run, with mean and interval."""
         values, means = [], []
-        for name in self._comparison.names:
-            by_seed = self._comparison.values(name)
-            finite = {seed: value for seed, value in by_seed.items() if math.isfinite(value)}
-            values += [{"configuration": name, "seed": seed, "value": value} for seed, value in finite.items()]
-            if finite:
-                means.append({"configuration": name, **_estimate_values(list(finite.values()))})
+        for row in self._comparison.rows:
+            for run in self._comparison.ended(row.name):
+                value = self._comparison.measured(run)
+                if math.isfinite(value):
+                    values.append({"configuration": row.name, "seed": run.seed, "value": value})
+            found = row.metrics[self._comparison.measure]
+            if math.isfinite(found.mean):
+                means.append({"configuration": row.name, "seeds": found.n, **_interval(found)})
         if not values:
             return None
         title = f"final {self._measure_title()}"
@@ -144,18 +146,10 @@ class Charts:
         values = []
         for name in self._comparison.names:
             if name != self._comparison.baseline:
-                found = self._comparison.difference(name)
+                found = self._comparison.differences[name]
                 if math.isfinite(found.mean):
-                    values.append(
-                        {
-                            "configuration": name,
-                            "mean": found.mean,
-                            "low": _finite(found.low),
-                            "high": _finite(found.high),
-                            "seeds": found.n,
-                            "verdict": found.verdict,
-                        }
-                    )
+                    interval = _interval(found)
+                    values.append({"configuration": name, "seeds": found.n, "verdict": found.verdict, **interval})
         if not values:
             return None
         title = f"{self._measure_title()}, difference from {self._comparison.baseline}"
@@ -169,13 +163,13 @@ class Charts:
         return self._finish([self._zero, rule, point], alt.Step(_ROW))
 
     def averages(self) -> alt.LayerChart | None:
-        """Return what averaging the weights gained in the same runs, with corrected intervals, a row per average."""
+        """Return the differences of averages from the final weights of the same runs, with corrected intervals."""
         values = []
         for name, average in self._comparison.averaged:
-            found = self._comparison.gain(name, average)
+            found = self._comparison.gains[name, average]
             if math.isfinite(found.mean):
-                interval = {"low": _finite(found.low), "high": _finite(found.high), "verdict": found.verdict}
-                values.append({"configuration": name, "average": average, "mean": found.mean, **interval})
+                interval = {"verdict": found.verdict, **_interval(found)}
+                values.append({"configuration": name, "average": average, **interval})
         if not values:
             return None
         title = f"{self._measure_title()} of averages (○ swa, ◇ ema), difference from the final weights"
@@ -184,7 +178,7 @@ class Charts:
         rule = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q")
         tooltip = _tooltip(("configuration", "average", "mean", "low", "high", "verdict"))
         mean = base.encode(x=alt.X("mean:Q", title=title), tooltip=tooltip)
-        # Not by the channel of shapes, which has the configurations.
+        # Not by the shape channel, which encodes configurations.
         points = [
             mean.transform_filter(alt.datum.average == name).mark_point(filled=True, size=60, shape=shape)
             for name, shape in zip(AVERAGES, ("circle", "diamond"), strict=True)
@@ -192,7 +186,7 @@ class Charts:
         return self._finish([self._zero, rule, *points], alt.Step(_ROW / len(AVERAGES)))
 
     def layers(self, metric: str, title: str) -> alt.ConcatChart | None:
-        """Return the mean over seeds of what was logged for every layer, a small picture each."""
+        """Return the mean over seeds of a metric that was logged for each layer, one small picture per layer."""
         names = [name for run in self._comparison.runs for row in run.rows for name in row if name.startswith(metric)]
         small = []
         for name in dict.fromkeys(names):
@@ -205,19 +199,20 @@ class Charts:
             point = base.mark_point(filled=True, size=16).encode(shape=self._shape)
             layer = name.removeprefix(f"{metric}_")
             small.append(self._finish([line, point], HEIGHT / 2).properties(width=WIDTH / 2, title=layer))
-        # Not a facet, in which altair 6 does not find the selection of layered pictures.
+        # Not a facet: altair 6 does not find the selection of layered pictures in it.
         return alt.concat(*small, columns=2, title=title).resolve_scale(y="shared") if small else None
 
     def time_to_target(self) -> alt.LayerChart | None:
-        """Return the seconds of training until the target accuracy was reached, one dot per seed that reached it."""
+        """Return the seconds of training to the target accuracy, one dot per run that reached it."""
         target = self._comparison.target_acc
         if target is None:
             return None
         values = []
-        for run in self._comparison.runs:
-            epochs, seconds = run.to_target(target)
+        for row in self._comparison.run_rows:
+            epochs, seconds = row.to_target or (math.inf, math.inf)
             if math.isfinite(seconds):
-                values.append({"configuration": run.name, "seed": run.seed, "seconds": seconds, "epochs": epochs})
+                own = {"configuration": row.run.name, "seed": row.run.seed}
+                values.append({**own, "seconds": seconds, "epochs": epochs})
         if not values:
             return None
         title = f"seconds of training to a validation accuracy of {target:g} (no dot: never reached)"
@@ -235,7 +230,7 @@ class Charts:
         return alt.Chart(alt.Data(values=values))  # type: ignore[no-untyped-call]
 
     def _rows(self) -> alt.Y:
-        # All configurations, those without a value as well.
+        # All configurations, also those without a value.
         scale = alt.Scale(domain=self._comparison.names)
         return alt.Y("configuration:N", scale=scale, sort=None, title=None, axis=alt.Axis(labelLimit=220))
 
@@ -261,14 +256,14 @@ def _curves(comparison: Comparison, metric: str) -> Values:
             measured = [row[metric] for row in rows if math.isfinite(row.get(metric, math.nan))]
             if measured:
                 found = _estimate_values(measured)
-                if metric == "val_acc" and found["low"] is not None:  # no accuracy lies beyond these
+                if metric == "val_acc" and found["low"] is not None:
                     found |= {"low": max(found["low"], 0.0), "high": min(found["high"], 1.0)}
                 values.append({"configuration": name, "epoch": epoch, "seconds": seconds, **found})
     return values
 
 
 def _rate_scale(values: Values) -> tuple[alt.Scale, alt.Axis]:
-    """Return a scale on which rates of all sizes can be told apart, and zero as well, where a schedule goes to it."""
+    """Return a scale that distinguishes rates of all sizes, and zero too if a schedule reaches it."""
     rates = [value["mean"] for value in values if value["mean"] > 0]
     least, most = min(rates, default=1.0), max(rates, default=1.0)
     powers = [10.0**power for power in range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)]
@@ -279,7 +274,11 @@ def _rate_scale(values: Values) -> tuple[alt.Scale, alt.Axis]:
 
 def _estimate_values(measured: list[float]) -> dict[str, Any]:
     found = estimate(measured)
-    return {"mean": found.mean, "low": _finite(found.low), "high": _finite(found.high), "seeds": found.n}
+    return {"seeds": found.n, **_interval(found)}
+
+
+def _interval(found: Estimate | Difference) -> dict[str, float | None]:
+    return {"mean": found.mean, "low": _finite(found.low), "high": _finite(found.high)}
 
 
 def _finite(value: float) -> float | None:

@@ -1,4 +1,4 @@
-"""The commands ``compare`` and ``report``, which import no torch."""
+"""The commands ``compare`` and ``report``; torch is imported by the workers only."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from optimcifar.text import count
 if TYPE_CHECKING:
     from optimcifar.runs.results import RunResult
 
+# What a comparison was asked for, in its folder.
+_CHOICE = "comparison.json"
+
 _EXAMPLES = """\
 examples:
   optimcifar compare configs/sgd.yaml configs/adam.yaml --seeds 5
@@ -22,23 +25,23 @@ examples:
   optimcifar compare configs/sgd.yaml configs/sgd.yaml:model.optimizer.lr=0.03 --seeds 3
   optimcifar report lightning_logs/comparison
 
-All other options are those of optimcifar fit and hold for all runs. The same command again goes on with what was
-cut off."""
+All other options are those of optimcifar fit and hold for all runs. The same command again goes on with what is
+unfinished."""
 
 
 def _compare_parser() -> UsageParser:
     parser = UsageParser(
         "optimcifar compare",
         usage="optimcifar compare CONFIG[:KEY=VALUE...] ... [options]",
-        description="Run several configurations over several seeds, and report which is better and how sure that is.",
+        description="Train several configurations over several seeds, and report which is better and how sure that is.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--seeds", default="3", help="how many, or which: 5, or 0,1,2 (default: 3)")
-    parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU, or one a core)")
-    parser.add_argument("--baseline", help="the name of the configuration to compare with (default: the first)")
-    parser.add_argument("--target_acc", type=float, help="also report when this validation accuracy was reached")
+    parser.add_argument("--jobs", type=int, help="runs at a time (default: one per GPU, or one per core)")
+    parser.add_argument("--baseline", help="the configuration to compare with (default: the first)")
+    parser.add_argument("--target_acc", type=float, help="also report when a run reached this validation accuracy")
     parser.add_argument(
         "--out", type=Path, default=Path("lightning_logs/comparison"), help="folder (default: %(default)s)"
     )
@@ -49,14 +52,12 @@ def _compare_parser() -> UsageParser:
 def _report_parser() -> UsageParser:
     parser = UsageParser(
         "optimcifar report",
-        description="Draw again what a comparison shows, or compare folders of single runs.",
+        description="Draw a comparison again, or compare single runs: their folders, or a folder of runs.",
         allow_abbrev=False,
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
-    parser.add_argument(
-        "--baseline", help="the name of the configuration to compare with (default: as before, or the first)"
-    )
-    parser.add_argument("--target_acc", type=float, help="also report when this validation accuracy was reached")
+    parser.add_argument("--baseline", help="the configuration to compare with (default: as before, or the first)")
+    parser.add_argument("--target_acc", type=float, help="also report when a run reached this validation accuracy")
     parser.add_argument("--out", type=Path, help="folder (default: the first FOLDER)")
     return parser
 
@@ -65,8 +66,8 @@ def compare(args: list[str]) -> int:
     """Run ``optimcifar compare``; return its exit status.
 
     Raises:
-        UsageError: what is wrong with the options or a configuration.
-        RuntimeError: the cluster can't be reached.
+        UsageError: an option or a configuration is wrong.
+        RuntimeError: the cluster cannot be reached.
     """
     parser = _compare_parser()
     first = next((i for i, arg in enumerate(args) if arg.startswith("-")), len(args))
@@ -85,12 +86,14 @@ def compare(args: list[str]) -> int:
 
     from optimcifar.comparison.engine import check_runs, connect, make_runs
     from optimcifar.comparison.progress import RunTable
-    from optimcifar.comparison.settings import refuse_changes
+    from optimcifar.comparison.settings import refuse_changes, refuse_equal_configurations
 
     what = f"{count(len(entries), 'configuration')}, {count(len(seeds), 'seed')}: {count(len(runs), 'run')}"
     print(f"{what}, in {options.out}", flush=True)
     with connect(options.jobs, options.scheduler) as client:
-        refuse_changes(runs, check_runs(client, runs))
+        configurations = check_runs(client, runs)
+        refuse_equal_configurations(runs, configurations)
+        refuse_changes(runs, configurations)
         choice: dict[str, Any] = {"configurations": [entry.name for entry in entries], "baseline": baseline}
         write_atomically(
             options.out / "comparison.json", json.dumps({**choice, "target_acc": options.target_acc}) + "\n"
@@ -114,7 +117,7 @@ def report(args: list[str]) -> int:
     """Run ``optimcifar report``; return its exit status.
 
     Raises:
-        UsageError: what is wrong with the options.
+        UsageError: an option is wrong, or two runs are the same.
         RuntimeError: a folder holds no run, or a damaged one.
     """
     options = _report_parser().parse_args(args)
@@ -126,23 +129,28 @@ def report(args: list[str]) -> int:
 
 
 def _report(folders: list[Path], out: Path, baseline: str | None, target_acc: float | None) -> None:
-    # Drawing imports what takes a second or two to import.
+    # These take a second or two to import.
+    from optimcifar.comparison.configurations import name_configurations
     from optimcifar.comparison.report import write_report
     from optimcifar.comparison.tables import Comparison
     from optimcifar.runs.results import read_runs
 
-    runs = [run for folder in folders for run in _as_named(read_runs(folder), _read_choice(folder))]
+    read = [run for folder in folders for run in _in_entry_order(read_runs(folder), _read_choice(folder))]
+    runs = name_configurations(read)
     names = list(dict.fromkeys(run.name for run in runs))
-    comparison = Comparison(runs, _choose_baseline(names, baseline), target_acc)
+    # A comparison's own baseline may have a longer name among the runs of others.
+    before = {run.entry: run.name for run in reversed(runs) if run.entry}
+    chosen = before.get(baseline, baseline) if baseline and baseline not in names else baseline
+    comparison = Comparison(runs, _choose_baseline(names, chosen), target_acc)
     write_report(comparison, out)
     print("\n".join(["", (out / "summary.md").read_text(encoding="utf-8").rstrip()]))
     print(f"\nthe report is {out / 'report.html'}; its tables and pictures lie beside it")
 
 
-def _as_named(runs: list[RunResult], choice: dict[str, Any]) -> list[RunResult]:
-    """Return runs in the order in which their configurations were named, and those that nobody named last."""
+def _in_entry_order(runs: list[RunResult], choice: dict[str, Any]) -> list[RunResult]:
+    """Return runs in the order in which their configurations were named, followed by the others."""
     order = choice.get("configurations", [])
-    return sorted(runs, key=lambda run: order.index(run.name) if run.name in order else len(order))
+    return sorted(runs, key=lambda run: order.index(run.entry) if run.entry in order else len(order))
 
 
 def _check_numbers(options: argparse.Namespace) -> None:
@@ -159,9 +167,9 @@ def _choose_baseline(names: list[str], baseline: str | None) -> str:
 
 
 def _read_choice(folder: Path) -> dict[str, Any]:
-    """Return what the comparison in a folder was asked for, or nothing."""
+    """Return the configurations, the baseline and the target of the comparison in a folder, if it holds one."""
     try:
-        choice = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+        choice = json.loads((folder / _CHOICE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return choice if isinstance(choice, dict) else {}

@@ -1,4 +1,4 @@
-"""What is to be compared: configurations, seeds, and the folder and options of each of their runs."""
+"""The plan of a comparison: its configurations, its seeds, and the folder and options of each run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optimcifar.errors import UsageError
+from optimcifar.runs.folder import comparison_run
 
-# What compare decides for every run itself, and what it has instead.
+# Options that compare sets for each run itself, and what to use instead.
 _DECIDED = {
     "--config": "name configurations before the options",
     "-c": "name configurations before the options",
@@ -25,7 +26,7 @@ class Entry:
     """A configuration that is compared.
 
     Attributes:
-        name: what it is called in tables and folders.
+        name: its name in tables and folders.
         options: the options of ``fit`` that select it.
     """
 
@@ -40,7 +41,7 @@ class Run:
     Attributes:
         name: the configuration's.
         seed: 0 or greater.
-        folder: where the run is written.
+        folder: the run's folder.
         options: all options of its ``fit``.
     """
 
@@ -51,10 +52,10 @@ class Run:
 
 
 def parse_entries(texts: list[str]) -> list[Entry]:
-    """Read ``FILE`` or ``FILE:KEY=VALUE:KEY=VALUE``, keys being options of ``fit`` without their dashes.
+    """Read ``FILE`` or ``FILE:KEY=VALUE:KEY=VALUE``; keys are options of ``fit`` without their dashes.
 
-    An entry is named after its file, and after the last part of each key: ``sgd-lr=0.03``. Where that would give two
-    entries the same name, whole paths and keys are used.
+    An entry is named after its file and the last part of each key: ``sgd-lr=0.03``. If two entries would have the same
+    name, they are named after the whole paths and keys.
 
     Raises:
         UsageError: a file does not exist, or two entries are the same.
@@ -71,7 +72,7 @@ def parse_entries(texts: list[str]) -> list[Entry]:
         entries.append(Entry(name, tuple(options)))
     for name, number in Counter(entry.name for entry in entries).items():
         if number > 1:
-            raise UsageError(f"{name} is named twice: a configuration can be compared with others only")
+            raise UsageError(f"{name} is named twice: name each configuration once")
     return entries
 
 
@@ -86,7 +87,7 @@ def _split(text: str) -> tuple[Path, list[tuple[str, str]]]:
 
 def _name(stem: str, keys: list[str], pairs: list[tuple[str, str]]) -> str:
     text = "-".join([stem, *(f"{key}={value}" for key, (_, value) in zip(keys, pairs, strict=True))])
-    # It becomes a folder's name.
+    # The name is a folder's name too.
     return re.sub(r"[^\w=.+-]", "_", text).lstrip(".")
 
 
@@ -94,7 +95,7 @@ def parse_seeds(text: str) -> list[int]:
     """Read ``5``, the seeds 0 to 4, or a list: ``0,1,7``, or ``7,`` for that one.
 
     Raises:
-        UsageError: it is neither, or a seed comes twice.
+        UsageError: it is neither, or names a seed twice.
     """
     try:
         numbers = [int(number) for number in text.removesuffix(",").split(",")]
@@ -107,7 +108,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def plan_runs(entries: list[Entry], seeds: list[int], options: list[str], out: Path) -> list[Run]:
-    """Return the runs, all configurations of the first seed before those of the next.
+    """Return the runs: all configurations with the first seed, then all with the next.
 
     Args:
         entries: the configurations.
@@ -116,19 +117,19 @@ def plan_runs(entries: list[Entry], seeds: list[int], options: list[str], out: P
         out: the comparison's folder.
 
     Raises:
-        UsageError: an option is none of ``fit``'s that can hold for all runs.
+        UsageError: an option cannot be the same for all runs.
     """
     for option in options:
         name = option.partition("=")[0]
         decided = next((key for key in _DECIDED if name == key or name.startswith(f"{key}.")), None)
         if decided:
-            raise UsageError(f"{name} can't be given to compare: {_DECIDED[decided]}")
+            raise UsageError(f"{name} cannot be given to compare: {_DECIDED[decided]}")
     runs = []
     for seed in seeds:
         for entry in entries:
-            folder = out / "runs" / entry.name / f"seed-{seed}"
+            folder = comparison_run(out, entry.name, seed).path
             own = ["--seed_everything", str(seed), "--trainer.enable_progress_bar", "false"]
-            own += ["--trainer.logger", "optimcifar.RunLogger", "--trainer.logger.save_dir", str(out / "runs")]
-            own += ["--trainer.logger.name", entry.name, "--trainer.logger.version", f"seed-{seed}"]
+            own += ["--trainer.logger", "optimcifar.RunLogger", "--trainer.logger.save_dir", str(folder.parents[1])]
+            own += ["--trainer.logger.name", folder.parent.name, "--trainer.logger.version", folder.name]
             runs.append(Run(entry.name, seed, folder, (*entry.options, *options, *own)))
     return runs

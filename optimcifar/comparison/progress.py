@@ -1,4 +1,4 @@
-"""How a comparison is going, in a terminal and elsewhere."""
+"""The progress of a comparison, on a terminal and elsewhere."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from rich.table import Table
 
 from optimcifar.comparison.plan import Run
 from optimcifar.comparison.worker import RunEnd
+from optimcifar.runs.folder import RunFolder
 from optimcifar.runs.results import read_run
 
 
 class RunTable:
-    """On a terminal a live table of the runs under way and a bar of all; elsewhere a line per finished run.
+    """Shows a live table of the current runs and a bar on a terminal, and a line per finished run everywhere.
 
     Args:
         runs: all runs.
@@ -26,7 +27,7 @@ class RunTable:
     def __init__(self, runs: list[Run]) -> None:
         self._runs = runs
         self._console = Console(file=sys.stdout, highlight=False)
-        self._told: set[Run] = set()
+        self._shown: set[Run] = set()
         self._bar = Progress(TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._task = self._bar.add_task("runs", total=len(runs))
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
@@ -46,8 +47,8 @@ class RunTable:
         Args:
             ends: the runs that have ended, and how.
         """
-        for run in [run for run in ends if run not in self._told]:
-            self._told.add(run)
+        for run in [run for run in ends if run not in self._shown]:
+            self._shown.add(run)
             self._console.print(_ending(run, ends[run]), soft_wrap=True)
         if self._live:
             self._bar.update(self._task, completed=len(ends))
@@ -55,8 +56,8 @@ class RunTable:
             for column in ("run", "epoch", "train loss", "val acc", "time left"):
                 table.add_column(column, justify="left" if column == "run" else "right")
             for run in self._runs:
-                if run not in ends and (run.folder / "summary.json").exists():
-                    table.add_row(*_under_way(run))
+                if run not in ends and RunFolder(run.folder).summary.exists():
+                    table.add_row(*_current(run))
             self._live.update(Group(table, self._bar), refresh=True)
 
 
@@ -64,15 +65,15 @@ def _ending(run: Run, end: RunEnd) -> str:
     text = f"{run.name} seed {run.seed}: {end.status}"
     if end.error:
         return f"{text}: {end.error}"
-    finished = read_run(run.folder, run.name)
+    finished = read_run(RunFolder(run.folder))
     text += f", train loss {finished.final('train_loss'):.4f}"
     if not math.isnan(finished.final("val_acc")):
         text += f", val acc {finished.final('val_acc'):.4f}"
     return f"{text}, {finished.summary['train_seconds']:.1f} s of training"
 
 
-def _under_way(run: Run) -> tuple[str, ...]:
-    result = read_run(run.folder, run.name)
+def _current(run: Run) -> tuple[str, ...]:
+    result = read_run(RunFolder(run.folder))
     done, epochs = len(result.rows), result.summary.get("max_epochs")
     left = ""
     if done and epochs:

@@ -1,4 +1,4 @@
-"""The files of a comparison: tables as CSV and Markdown, pictures, and the page that shows all of it."""
+"""The files of a comparison: tables as CSV and Markdown, pictures, and a page with all of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +15,38 @@ import altair as alt
 import vl_convert
 
 from optimcifar.comparison.charts import Charts
-from optimcifar.comparison.significance import FEWEST_SEEDS, LEVEL
-from optimcifar.comparison.tables import Comparison, Row, configuration_rows, run_rows, to_csv, unequal_starts
+from optimcifar.comparison.configurations import short_value
+from optimcifar.comparison.significance import FEWEST_SEEDS, LEVEL, Difference, Estimate
+from optimcifar.comparison.tables import Comparison, ConfigurationRow, to_csv, unequal_starts
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.runs.folder import AVERAGES
 from optimcifar.text import count
 
 _NAMES = {"val_acc": "validation accuracy", "test_acc": "test accuracy"}
 
+# Tables for readers have at most so many hyperparameters; the CSV files have all.
+_MOST_HYPERPARAMETERS = 4
+
 
 def write_report(comparison: Comparison, out: Path) -> None:
     """Write ``results.csv``, ``summary.csv``, ``summary.md``, the pictures and ``report.html``.
 
     Args:
-        comparison: what is reported.
-        out: the folder, made if it is not there.
+        comparison: the comparison.
+        out: the folder; it is created if it does not exist.
     """
-    rows = configuration_rows(comparison)
-    write_atomically(out / "results.csv", to_csv(run_rows(comparison)))
-    write_atomically(out / "summary.csv", to_csv(rows))
-    write_atomically(out / "summary.md", _markdown(comparison, rows))
+    runs = [row.cells(comparison.differing) for row in comparison.run_rows]
+    write_atomically(out / "results.csv", to_csv(runs))
+    write_atomically(out / "summary.csv", to_csv([row.cells(comparison.differing) for row in comparison.rows]))
+    write_atomically(out / "summary.md", _markdown(comparison))
     for name, chart in Charts(comparison).all().items():
         for ending in ("svg", "png"):
             chart.save(str(out / f"{name}.{ending}"), scale_factor=2 if ending == "png" else 1)
-    write_atomically(out / "report.html", _page(comparison, rows))
+    write_atomically(out / "report.html", _page(comparison))
 
 
 def circumstances(comparison: Comparison) -> str:
-    """Say what the result holds for."""
+    """Describe what the results were measured on, with, and over which seeds."""
     parts = []
     for text, key in (
         ("network", "net"),
@@ -59,12 +64,15 @@ def circumstances(comparison: Comparison) -> str:
     parts += [f"{name} {versions[name]}" for name in ("optimcifar", "torch", "lightning") if name in versions]
     if any(other != versions for other in found_versions):
         parts.append("and other versions in some runs")
-    seeds = sorted({run.seed for run in comparison.runs})
-    return f"{'; '.join(parts)}; seeds {', '.join(map(str, seeds))}"
+    seeds = sorted({run.seed for run in comparison.runs if run.seed is not None})
+    parts.append(f"seeds {', '.join(map(str, seeds)) or 'none'}")
+    if unseeded := sum(run.seed is None for run in comparison.runs):
+        parts.append(f"{count(unseeded, 'run')} without a seed, not paired")
+    return "; ".join(parts)
 
 
 def verdict_lines(comparison: Comparison) -> list[str]:
-    """Say which configurations are better, how that was found, and what stands against it."""
+    """Say which configurations are better, how they were compared, and what to beware of."""
     others = len(comparison.names) - 1
     measure = f"{_NAMES[comparison.measure]} of the final weights"
     lines = []
@@ -73,13 +81,13 @@ def verdict_lines(comparison: Comparison) -> list[str]:
         if fewest < FEWEST_SEEDS:
             lines.append(f"Verdicts are withheld where there are fewer than {FEWEST_SEEDS} seeds.")
         else:
-            group = comparison.best_group()
+            group = comparison.best_group
             if len(group) > 1:
-                lines.append(f"Highest: {group[0]}; not to be told from it: {', '.join(group[1:])}.")
+                lines.append(f"Highest: {group[0]}; not distinguishable from it: {', '.join(group[1:])}.")
             elif group:
-                lines.append(f"Highest, and told from all others: {group[0]}.")
+                lines.append(f"Highest, and different from all others: {group[0]}.")
         lines.append(
-            f"Compared is the {measure} with that of {comparison.baseline}, paired by seed: two-sided paired t-test "
+            f"The {measure} is compared with that of {comparison.baseline}, paired by seed: two-sided paired t-test "
             f"(scipy.stats.ttest_1samp of the differences), intervals of the differences at {_level(others)}, "
             f"corrected for {count(others, 'comparison')} (Bonferroni). Other intervals: {LEVEL:.0%}, "
             "Student's t over seeds."
@@ -93,85 +101,130 @@ def verdict_lines(comparison: Comparison) -> list[str]:
     return lines
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of the tables for readers.
+
+    Attributes:
+        title: its head.
+        value: returns the value to sort by.
+        text: returns the text of a cell.
+    """
+
+    title: str
+    value: Callable[[ConfigurationRow], Any]
+    text: Callable[[ConfigurationRow], str]
+
+
+def columns(comparison: Comparison) -> list[Column]:
+    """Return the columns that have anything to show."""
+    baseline, measure = comparison.baseline, comparison.measure.replace("_", " ")
+    candidates = [
+        Column("configuration", lambda row: row.name, lambda row: row.name),
+        *(_hyperparameter(name) for name in _shown_hyperparameters(comparison)),
+        Column("seeds", lambda row: row.seeds, lambda row: str(row.seeds)),
+        Column("diverged", lambda row: row.diverged, lambda row: str(row.diverged or "")),
+        Column("not finished", lambda row: row.not_finished, lambda row: str(row.not_finished or "")),
+        _metric("val acc", "val_acc"),
+        Column(f"Δ {measure} vs {baseline}", lambda row: row.difference.mean, _difference_text),
+        Column("verdict", lambda row: row.verdict, lambda row: row.verdict),
+        *(column for average in AVERAGES for column in _average_columns(average)),
+        _cost("best epoch's val acc", "best_val_acc", ".3f"),
+        _metric("test acc", "test_acc"),
+        *(_metric(f"test acc, {average}", f"test_acc_{average}") for average in AVERAGES),
+        _metric("train loss", "train_loss"),
+        _cost("training s", "train_seconds", ".1f"),
+        _cost("images/s", "images_per_second", ",.0f"),
+        _cost("optimizer ms/step", "optimizer_step_ms", ".3f"),
+        _cost("optimizer state, bytes", "optimizer_state_bytes", ",.0f"),
+    ]
+    if comparison.target_acc is not None:
+        target = f"{comparison.target_acc:g}"
+        candidates += [_target(f"epochs to {target}", 0, "g"), _target(f"seconds to {target}", 1, ".1f")]
+    return [column for column in candidates if any(column.text(row) for row in comparison.rows)]
+
+
+def _shown_hyperparameters(comparison: Comparison) -> list[str]:
+    """Return the differing hyperparameters that every configuration has.
+
+    Those that some lack follow from another one, such as the optimizer's class, and would fill the table with gaps.
+    """
+    known = [row.hyperparameters for row in comparison.rows if row.hyperparameters]
+    shared = [name for name in comparison.differing if all(name in own for own in known)]
+    return shared[:_MOST_HYPERPARAMETERS]
+
+
+def _hyperparameter(name: str) -> Column:
+    def value(row: ConfigurationRow) -> Any:
+        found = row.hyperparameters.get(name)
+        return "" if found is None else found
+
+    return Column(name, value, lambda row: short_value(value(row)))
+
+
+def _metric(title: str, name: str) -> Column:
+    return Column(title, lambda row: row.metrics[name].mean, lambda row: _plus_minus(row.metrics[name]))
+
+
+def _cost(title: str, name: str, form: str) -> Column:
+    return Column(title, lambda row: row.costs[name], lambda row: _number(row.costs[name], form))
+
+
+def _target(title: str, position: int, form: str) -> Column:
+    def value(row: ConfigurationRow) -> float:
+        return row.to_target[position] if row.to_target else math.nan
+
+    return Column(title, value, lambda row: _number(value(row), form))
+
+
+def _average_columns(average: str) -> list[Column]:
+    def gain(row: ConfigurationRow) -> float:
+        return row.gains[average].mean if average in row.gains else math.nan
+
+    def text(row: ConfigurationRow) -> str:
+        found = row.gains.get(average)
+        return f"{interval} {found.verdict}" if found and (interval := _signed_interval(found)) else ""
+
+    return [
+        _metric(f"val acc, {average}", f"val_acc_{average}"),
+        Column(f"Δ {average} vs final weights", gain, text),
+    ]
+
+
+def _difference_text(row: ConfigurationRow) -> str:
+    return "" if row.verdict == "baseline" else _signed_interval(row.difference)
+
+
+def _plus_minus(value: Estimate) -> str:
+    if not math.isfinite(value.mean):
+        return "" if math.isnan(value.mean) else "infinite"
+    half = f" ± {(value.high - value.low) / 2:.3f}" if math.isfinite(value.low) else ""
+    return f"{value.mean:.3f}{half}"
+
+
+def _number(value: float, form: str) -> str:
+    if math.isnan(value):
+        return ""
+    return "never" if math.isinf(value) else format(value, form)
+
+
+def _signed_interval(value: Difference) -> str:
+    if math.isnan(value.mean):
+        return ""
+    interval = f" [{value.low:+.3f}, {value.high:+.3f}]" if math.isfinite(value.low) else ""
+    return f"{value.mean:+.3f}{interval}"
+
+
 def _level(comparisons: int) -> str:
     return f"{100 * (1 - (1 - LEVEL) / comparisons):.4g} %"
 
 
-def _plus_minus(name: str, digits: int) -> Callable[[Row], str]:
-    def text(row: Row) -> str:
-        mean, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
-        if not math.isfinite(mean):
-            return "" if math.isnan(mean) else "infinite"
-        return f"{mean:.{digits}f} ± {(high - low) / 2:.{digits}f}" if math.isfinite(low) else f"{mean:.{digits}f}"
-
-    return text
-
-
-def _number(name: str, form: str) -> Callable[[Row], str]:
-    def text(row: Row) -> str:
-        value = row[name]
-        if isinstance(value, float) and math.isnan(value):
-            return ""
-        return "never" if isinstance(value, float) and math.isinf(value) else format(value, form)
-
-    return text
-
-
-def _signed_interval(name: str, verdict: str | None = None) -> Callable[[Row], str]:
-    def text(row: Row) -> str:
-        if math.isnan(row[name]) or (row["verdict"] == "baseline" and name == "difference"):
-            return ""
-        words = f"{row[name]:+.3f}"
-        if math.isfinite(row[f"{name}_low"]):
-            words += f" [{row[f'{name}_low']:+.3f}, {row[f'{name}_high']:+.3f}]"
-        return f"{words} {row[verdict]}" if verdict else words
-
-    return text
-
-
-def columns(comparison: Comparison, rows: list[Row]) -> list[tuple[str, str, Callable[[Row], str]]]:
-    """Return the columns that have anything to show: title, the value to sort by, and how it is written."""
-    all_columns: list[tuple[str, str, Callable[[Row], str]]] = [
-        ("configuration", "configuration", lambda row: str(row["configuration"])),
-        ("seeds", "seeds", _number("seeds", "d")),
-        ("diverged", "diverged", _number("diverged", "d")),
-        ("not finished", "not_finished", _number("not_finished", "d")),
-        ("val acc", "val_acc", _plus_minus("val_acc", 3)),
-        (
-            f"{comparison.measure.replace('_', ' ')} less {comparison.baseline}'s",
-            "difference",
-            _signed_interval("difference"),
-        ),
-        ("verdict", "verdict", lambda row: str(row["verdict"])),
-        *(column for name in AVERAGES for column in _of_average(name)),
-        ("best epoch's val acc", "best_val_acc", _number("best_val_acc", ".3f")),
-        ("test acc", "test_acc", _plus_minus("test_acc", 3)),
-        *((f"test acc, {name}", f"test_acc_{name}", _plus_minus(f"test_acc_{name}", 3)) for name in AVERAGES),
-        ("train loss", "train_loss", _plus_minus("train_loss", 3)),
-        ("training s", "train_seconds", _number("train_seconds", ".1f")),
-        ("images/s", "images_per_second", _number("images_per_second", ",.0f")),
-        ("optimizer ms/step", "optimizer_step_ms", _number("optimizer_step_ms", ".3f")),
-        ("optimizer state, bytes", "optimizer_state_bytes", _number("optimizer_state_bytes", ",.0f")),
+def _markdown(comparison: Comparison) -> str:
+    shown = columns(comparison)
+    lines = ["| " + " | ".join(column.title for column in shown) + " |", "|" + "---|" * len(shown)]
+    lines += [
+        "| " + " | ".join(column.text(row).replace("|", "\\|") for column in shown) + " |" for row in comparison.rows
     ]
-    if comparison.target_acc is not None:
-        target = f"{comparison.target_acc:g}"
-        all_columns.append((f"epochs to {target}", "epochs_to_target", _number("epochs_to_target", "g")))
-        all_columns.append((f"seconds to {target}", "seconds_to_target", _number("seconds_to_target", ".1f")))
-    dull = {"diverged": "0", "not_finished": "0"}
-    return [c for c in all_columns if any(c[2](row) not in ("", dull.get(c[1])) for row in rows)]
-
-
-def _of_average(name: str) -> list[tuple[str, str, Callable[[Row], str]]]:
-    return [
-        (f"val acc, {name}", f"val_acc_{name}", _plus_minus(f"val_acc_{name}", 3)),
-        (f"{name} less the weights'", f"{name}_gain", _signed_interval(f"{name}_gain", f"{name}_verdict")),
-    ]
-
-
-def _markdown(comparison: Comparison, rows: list[Row]) -> str:
-    shown = columns(comparison, rows)
-    lines = ["| " + " | ".join(title for title, _, _ in shown) + " |", "|" + "---|" * len(shown)]
-    lines += ["| " + " | ".join(text(row).replace("|", "\\|") for _, _, text in shown) + " |" for row in rows]
     lines += ["", f"Means ± half of their {LEVEL:.0%} intervals over seeds. {circumstances(comparison)}."]
     return "\n".join([*lines, "", *verdict_lines(comparison)]) + "\n"
 
@@ -200,9 +253,9 @@ document.querySelectorAll("th").forEach((head, column) => head.addEventListener(
 """
 
 
-def _page(comparison: Comparison, rows: list[Row]) -> str:
+def _page(comparison: Comparison) -> str:
     with warnings.catch_warnings():
-        # All of them have the one selection, which is meant.
+        # One selection for all charts is intended.
         warnings.filterwarnings("ignore", "Automatically deduplicated selection parameter")
         charts = list(Charts(comparison, selection=True).all().values())
         pairs = [alt.hconcat(*charts[i : i + 2], spacing=40) for i in range(0, len(charts), 2)]
@@ -218,13 +271,13 @@ def _page(comparison: Comparison, rows: list[Row]) -> str:
 <style>{_STYLE}</style></head><body>
 <h1>{count(len(comparison.names), "configuration")}, {count(len(comparison.runs), "run")}</h1>
 <p class="note">{html.escape(circumstances(comparison))}</p>
-<div class="table">{_table(comparison, rows)}</div>
-<p class="note">Means ± half of their {LEVEL:.0%} intervals over seeds. A click on a column's head sorts by it.</p>
+<div class="table">{_table(comparison)}</div>
+<p class="note">Means ± half of their {LEVEL:.0%} intervals over seeds. Click a column's head to sort by it.</p>
 {notes}
 <h2>Pictures</h2>
-<p class="note">A click on a name in the legend shows that configuration alone, a click on others switches these on and
-off as well; a click beside the names shows all. Pointing shows values.
-Bands and bars: {LEVEL:.0%} intervals over seeds, those of differences corrected as said above.</p>
+<p class="note">Click a name in the legend to see that configuration alone; click others to switch them on and off;
+click beside the names to see all. Hover for values. Bands and bars are {LEVEL:.0%} intervals over seeds, those of
+differences corrected as described above.</p>
 <div id="charts"></div>
 <script>{library}</script>
 <script>vegaEmbed("#charts", {data}, {{"actions": false, "renderer": "svg"}});{_SORT}</script>
@@ -232,19 +285,21 @@ Bands and bars: {LEVEL:.0%} intervals over seeds, those of differences corrected
 """
 
 
-def _table(comparison: Comparison, rows: list[Row]) -> str:
-    shown = columns(comparison, rows)
-    head = "".join(f"<th>{html.escape(title)}</th>" for title, _, _ in shown)
+def _table(comparison: Comparison) -> str:
+    shown = columns(comparison)
+    head = "".join(f"<th>{html.escape(column.title)}</th>" for column in shown)
     body = "".join(
         "<tr>"
-        + "".join(f'<td data-value="{_sortable(row[key])}">{html.escape(text(row))}</td>' for _, key, text in shown)
+        + "".join(
+            f'<td data-value="{_sortable(column.value(row))}">{html.escape(column.text(row))}</td>' for column in shown
+        )
         + "</tr>"
-        for row in rows
+        for row in comparison.rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _sortable(value: Any) -> str:
     if isinstance(value, float) and not math.isfinite(value):
-        return "1e99"  # what is missing or never came sorts last
+        return "1e99"  # missing values sort last
     return html.escape(str(value))

@@ -1,4 +1,4 @@
-"""Whether runs that are there were made with the settings that are asked for now."""
+"""The settings of a comparison's runs: the same as before, and different for each configuration."""
 
 from __future__ import annotations
 
@@ -9,44 +9,61 @@ import yaml
 
 from optimcifar.comparison.plan import Run
 from optimcifar.errors import UsageError
+from optimcifar.runs.folder import RunFolder
 
-# Where a comparison lies says nothing of what its runs are.
+# Where a run is written does not change its result.
 _PLACES = ("trainer.logger.",)
 
 
 def refuse_changes(runs: list[Run], configurations: list[str]) -> None:
-    """Refuse to mix runs of different settings in one folder.
+    """Refuse to reuse runs that were made with different settings.
 
     Args:
-        runs: the runs that are planned.
-        configurations: what their options come to, as YAML.
+        runs: the planned runs.
+        configurations: their resolved configurations as YAML.
 
     Raises:
-        UsageError: a run that is there was made with other settings.
+        UsageError: an existing run was made with other settings.
     """
     for run, configuration in zip(runs, configurations, strict=True):
-        path = run.folder / "config.yaml"
+        path = RunFolder(run.folder).config
         if path.exists():
-            change = _first_change(_settings(path.read_text(encoding="utf-8"), path), _settings(configuration, path))
-            if change:
+            before, now = _settings(path.read_text(encoding="utf-8"), path), _settings(configuration, path)
+            key = next((key for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key)), None)
+            if key:
+                change = f"{key} was {before.get(key)!r}, and is now {now.get(key)!r}"
                 raise UsageError(f"{run.folder} was made with other settings: {change}; choose another --out")
 
 
+def refuse_equal_configurations(runs: list[Run], configurations: list[str]) -> None:
+    """Refuse to compare a configuration with itself.
+
+    Args:
+        runs: the planned runs.
+        configurations: their resolved configurations as YAML.
+
+    Raises:
+        UsageError: two runs of the same seed have the same settings.
+    """
+    seen: list[tuple[Run, dict[str, Any]]] = []
+    for run, configuration in zip(runs, configurations, strict=True):
+        settings = _settings(configuration, run.folder)
+        for other, others in seen:
+            if other.seed == run.seed and others == settings:
+                raise UsageError(f"{other.name} and {run.name} are the same configuration: leave one of them out")
+        seen.append((run, settings))
+
+
 def _settings(text: str, path: Path) -> dict[str, Any]:
+    """Return the settings by flat name, without places."""
     try:
-        return dict(_flat(yaml.safe_load(text)))
+        settings = dict(_flat(yaml.safe_load(text)))
     except yaml.YAMLError as error:
-        raise UsageError(f"{path} is damaged: remove {path.parent}, and it is made again") from error
+        raise UsageError(f"{path} is damaged: remove {path.parent} to run it again") from error
+    return {key: value for key, value in settings.items() if not key.startswith(_PLACES)}
 
 
 def _flat(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:
     if isinstance(tree, dict) and tree:
         return [pair for key, value in tree.items() for pair in _flat(value, f"{prefix}.{key}" if prefix else str(key))]
     return [(prefix, tree)]
-
-
-def _first_change(before: dict[str, Any], now: dict[str, Any]) -> str | None:
-    for key in dict.fromkeys([*before, *now]):
-        if before.get(key) != now.get(key) and not key.startswith(_PLACES):
-            return f"{key} was {before.get(key)!r}, and is now {now.get(key)!r}"
-    return None

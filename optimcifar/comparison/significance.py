@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
-#: With fewer seeds than this no verdict is given: two values say next to nothing about their own spread.
+#: With fewer seeds there is no verdict: two values say next to nothing about their own spread.
 FEWEST_SEEDS = 3
 
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
@@ -30,7 +30,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     """Return the mean of values and its interval; a value that is not finite makes both infinite or NaN.
 
     Args:
-        values: one a seed, at least one.
+        values: one per seed, at least one.
     """
     mean = float(np.mean(values))
     if len(values) < 2 or not math.isfinite(mean):
@@ -41,14 +41,14 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far a configuration lies above another, over the seeds that both have.
+    """The difference between two configurations, over the seeds that both have.
 
     Attributes:
-        mean: of the differences.
-        low: lower end of their interval, at the level corrected for the number of comparisons.
-        high: its upper end.
+        mean: mean of the differences.
+        low: lower end of its interval, at the level corrected for the number of comparisons.
+        high: upper end of its interval.
         n: number of seeds.
-        verdict: ``better``, ``worse``, ``no difference shown``, or why there is none.
+        verdict: ``better``, ``worse``, ``no difference shown``, or why it is withheld.
     """
 
     mean: float
@@ -61,14 +61,14 @@ class Difference:
 def compare(values: Mapping[int, float], baseline: Mapping[int, float], comparisons: int) -> Difference:
     """Compare two configurations, paired by seed.
 
-    A two-sided paired t-test: "better" or "worse" where the interval of the mean difference leaves out zero. The
-    interval is at level 1 - 0.05 / ``comparisons`` (Bonferroni), so that with no true difference anywhere at most 5 %
-    of whole comparisons show one.
+    A two-sided paired t-test: "better" or "worse" if the interval of the mean difference excludes zero. The interval is
+    at level 1 - 0.05 / ``comparisons`` (Bonferroni): without any true difference, at most 5 % of whole comparisons show
+    one.
 
     Args:
-        values: what is measured, by seed; greater is better.
-        baseline: the same of the other configuration.
-        comparisons: how many such comparisons are made.
+        values: the measured values by seed; greater is better.
+        baseline: those of the other configuration.
+        comparisons: the number of such comparisons.
     """
     seeds = sorted(set(values) & set(baseline))
     differences = np.array([values[seed] - baseline[seed] for seed in seeds])
@@ -87,10 +87,10 @@ def compare(values: Mapping[int, float], baseline: Mapping[int, float], comparis
 
 
 def best_group(values: Mapping[str, Mapping[int, float]]) -> list[str]:
-    """Return the configuration with the highest mean and those that can't be told from it, best first.
+    """Return the configuration with the highest mean and those not distinguishable from it, best first.
 
     Args:
-        values: what is measured, by configuration and seed; greater is better.
+        values: the measured values by configuration and seed; greater is better.
     """
     means = {name: float(np.mean(list(of.values()))) for name, of in values.items() if of}
     ranked = sorted((name for name in means if math.isfinite(means[name])), key=lambda name: -means[name])

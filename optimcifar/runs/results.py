@@ -1,44 +1,51 @@
-"""What runs came to, read from their folders."""
+"""The results of runs, read from their folders."""
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from optimcifar.runs.folder import WEIGHTS
+from optimcifar.runs.folder import WEIGHTS, RunFolder, comparison_runs, test_result
+from optimcifar.runs.metrics import read_metrics
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run.
+    """The result of one run.
 
     Attributes:
-        name: its configuration's.
-        seed: its seed.
-        folder: where it lies.
-        summary: ``summary.json``.
-        rows: ``metrics.csv``, a dict an epoch; what is missing or not finite is NaN or infinite.
-        tests: test accuracies by kind of weights, see ``WEIGHTS``.
+        name: the name of its configuration.
+        seed: its seed; None for a run that was not seeded.
+        folder: its folder.
+        summary: the contents of ``summary.json``.
+        rows: the rows of ``metrics.csv``; a missing value is NaN.
+        tests: test accuracies by weights, see ``WEIGHTS``.
+        entry: the name of its configuration in its comparison; None for a single run.
     """
 
     name: str
-    seed: int
+    seed: int | None
     folder: Path
     summary: dict[str, Any]
     rows: list[dict[str, float]] = field(repr=False)
     tests: dict[str, float]
+    entry: str | None = None
 
     @property
     def status(self) -> str:
         """``finished``, ``diverged``, ``failed``, ``interrupted`` or ``running``."""
         return str(self.summary["status"])
 
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """The resolved settings by flat name, such as ``optimizer.lr``; none if the run failed before it started."""
+        return self.summary.get("hyperparameters") or {}
+
     def final(self, metric: str) -> float:
-        """Return what the last epoch logged; NaN for what it did not."""
+        """Return the last epoch's value of a metric; NaN if there is none."""
         return self.rows[-1].get(metric, math.nan) if self.rows else math.nan
 
     def best(self) -> tuple[float, int]:
@@ -48,7 +55,7 @@ class RunResult:
         return best, -epoch
 
     def to_target(self, target: float) -> tuple[float, float]:
-        """Return the epochs and the seconds of training until the validation accuracy reached a target, or infinity."""
+        """Return the epochs and the seconds of training to a validation accuracy; infinity if it was never reached."""
         seconds = 0.0
         for row in self.rows:
             seconds += row["seconds"]
@@ -58,52 +65,53 @@ class RunResult:
 
 
 def read_runs(folder: Path) -> list[RunResult]:
-    """Read the runs of a comparison, by configuration and seed, or a single run.
+    """Read a run, the runs of a comparison, or a folder of runs such as ``lightning_logs``.
 
     Raises:
-        RuntimeError: the folder holds no run, or what it holds is damaged.
+        RuntimeError: the folder holds no run, or a damaged one.
     """
-    if (folder / "summary.json").exists():
-        return [read_run(folder, folder.name)]
-    paths = sorted(folder.glob("runs/*/seed-*/summary.json"), key=lambda path: (path.parts[-3], _seed(path)))
-    if not paths:
-        raise RuntimeError(f"{folder} holds no run: there is no summary.json in it or in its runs/<name>/seed-<k>/")
-    return [read_run(path.parent, path.parts[-3]) for path in paths]
+    if RunFolder(folder).summary.exists():
+        return [read_run(RunFolder(folder))]
+    if compared := comparison_runs(folder):
+        results = [read_run(run, entry=run.path.parent.name) for run in compared]
+        return sorted(results, key=lambda run: (run.name, -1 if run.seed is None else run.seed))
+    singles = (RunFolder(path) for path in folder.glob("*/"))
+    if found := [run for run in singles if run.summary.exists()]:
+        return [read_run(run) for run in sorted(found, key=_natural_order)]
+    raise RuntimeError(
+        f"{folder} holds no run: there is no summary.json in it, in its folders, or in its runs/<name>/seed-<k>/"
+    )
 
 
-def _seed(path: Path) -> int:
-    number = path.parts[-2].removeprefix("seed-")
-    return int(number) if number.isdigit() else 0
-
-
-def read_run(folder: Path, name: str) -> RunResult:
+def read_run(folder: RunFolder, entry: str | None = None) -> RunResult:
     """Read one run.
 
     Args:
-        folder: where it lies.
-        name: what its configuration is called.
+        folder: the run's folder.
+        entry: the name of its configuration in its comparison; None for a single run.
 
     Raises:
         RuntimeError: it is damaged.
     """
     try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        seed = int(summary["seed"] or 0)
+        summary = json.loads(folder.summary.read_text(encoding="utf-8"))
+        seed = None if summary["seed"] is None else int(summary["seed"])
         if "status" not in summary:
             raise KeyError("status")
-        rows = _read_rows(folder / "metrics.csv")
-        tests = {}
-        for weights in WEIGHTS:
-            path = folder / "checkpoints" / f"{weights}.test.json"
-            if path.exists():
-                tests[weights] = float(json.loads(path.read_text(encoding="utf-8"))["test_acc"])
+        rows = read_metrics(folder.metrics)
+        paths = {weights: test_result(folder.checkpoint(weights)) for weights in WEIGHTS}
+        tests = {
+            weights: float(json.loads(path.read_text(encoding="utf-8"))["test_acc"])
+            for weights, path in paths.items()
+            if path.exists()
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RuntimeError(f"{folder} is damaged: {type(error).__name__}: {error}") from error
-    return RunResult(name, seed, folder, summary, rows, tests)
+        raise RuntimeError(f"{folder.path} is damaged: {type(error).__name__}: {error}") from error
+    return RunResult(entry or folder.path.name, seed, folder.path, summary, rows, tests, entry)
 
 
-def _read_rows(path: Path) -> list[dict[str, float]]:
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{name: float(cell or "nan") for name, cell in row.items()} for row in csv.DictReader(file)]
+def _natural_order(run: RunFolder) -> tuple[str, int, str]:
+    """Sort version_9 before version_10."""
+    stem = run.path.name.rstrip("0123456789")
+    number = run.path.name[len(stem) :]
+    return stem, int(number or 0), run.path.name

@@ -72,5 +72,5 @@ def test_runs_of_a_seed_come_before_those_of_the_next() -> None:
     "option", ["--seed_everything", "--config=a.yaml", "--trainer.logger.save_dir", "--ckpt_path", "-c"]
 )
 def test_options_that_a_comparison_decides_itself_are_refused(option: str) -> None:
-    with pytest.raises(UsageError, match="can't be given to compare"):
+    with pytest.raises(UsageError, match="cannot be given to compare"):
         plan_runs(parse_entries(["sgd.yaml"]), [0], [option], Path("out"))

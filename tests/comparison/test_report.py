@@ -38,7 +38,7 @@ def test_report_writes_tables_pictures_and_a_page(optimcifar: Command, tmp_path:
     assert "paired t-test" in page
     assert not re.search(r'<(script|link|img)[^>]+(src|href)="?http', page)
     assert "network optimcifar.ConvNet; data Shapes10; training images 800; device cpu; 4 epochs" in outcome.out
-    assert "Highest, and told from all others: adam." in outcome.out
+    assert "Highest, and different from all others: adam." in outcome.out
 
 
 def test_configurations_keep_the_order_in_which_they_were_named(optimcifar: Command, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_one_configuration_is_described_and_compared_with_nothing(optimcifar: Co
     outcome = optimcifar("report", tmp_path / "out")
     assert outcome.status == 0
     assert not (tmp_path / "out" / "differences.png").exists()
-    assert "Compared is" not in outcome.out
+    assert "paired by seed" not in outcome.out
 
 
 def test_two_seeds_get_no_verdict(optimcifar: Command, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_runs_that_started_differently_are_named(optimcifar: Command, tmp_path: 
     make_comparison(tmp_path / "out", ["sgd", "adam"])
     path = tmp_path / "out" / "runs" / "adam" / "seed-1" / "summary.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"first_epoch_order_sha256": "another"}))
-    line = "Runs of seed 1 differ in their images, their split or their order"
+    line = "Runs with seed 1 differ in their images, their split or their order"
     assert line in optimcifar("report", tmp_path / "out").out
     assert line in (tmp_path / "out" / "report.html").read_text()
 
@@ -163,7 +163,7 @@ def test_folder_without_a_whole_run_is_refused(
         (["compare", "a.yaml", "--jobs", "0"], "--jobs must be at least 1, got 0"),
         (["compare", "a.yaml", "--target_acc", "60"], "--target_acc must be greater than 0 and at most 1, got 60.0"),
         (["compare", "a.yaml", "--baseline", "b"], "--baseline must be one of a; got 'b'"),
-        (["compare", "a.yaml", "--seed_everything", "3"], "--seed_everything can't be given to compare: use --seeds"),
+        (["compare", "a.yaml", "--seed_everything", "3"], "--seed_everything cannot be given to compare: use --seeds"),
         (["report"], "the following arguments are required: FOLDER"),
         (["report", "a", "--target_acc", "x"], "argument --target_acc: invalid float value: 'x'"),
     ],
@@ -194,7 +194,7 @@ def test_averages_are_compared_with_the_weights_of_the_same_runs(optimcifar: Com
     )
     # Two averages, two comparisons: scipy.stats.t.ppf(1 - 0.025 / 2, 2) * 0.001 / sqrt(3), worked out beforehand
     assert float(sgd["swa_gain_low"]) == pytest.approx(0.05 - 6.2053 * 0.001 / 3**0.5, abs=1e-5)
-    assert "| swa less the weights' |" in outcome.out
+    assert "| Δ swa vs final weights |" in outcome.out
     assert "+0.050 [+0.046, +0.054] better" in outcome.out
     assert "intervals at 97.5 %, corrected for 2 comparisons." in outcome.out
     assert "swa" in (tmp_path / "out" / "averages.svg").read_text()
@@ -205,7 +205,7 @@ def test_what_was_logged_for_every_layer_is_drawn(optimcifar: Command, tmp_path:
     for name in ("sgd", "adam"):
         make_run(tmp_path / "out/runs" / name / "seed-0", 0, [0.1, 0.2], columns)
     assert optimcifar("report", tmp_path / "out").status == 0
-    for picture, title in (("gradients", "norm of the gradient"), ("updates", "norm of the update over that of the")):
+    for picture, title in (("gradients", "norm of the gradient"), ("updates", "norm of the update divided by")):
         drawn = (tmp_path / "out" / f"{picture}.svg").read_text()
         assert all(text in drawn for text in (title, "conv1", "fc1", "sgd", "adam"))
     assert "conv1" in (tmp_path / "out" / "report.html").read_text()
