@@ -124,7 +124,7 @@ def read_config(path: Path) -> tuple[str, dict[str, Any]]:
     return text, tree
 
 
-# libyaml's loader where there is one, as in jsonargparse: PyYAML's own refuses some valid texts, such as {names: conv?.x}.
+# libyaml's loader if there is one, as in jsonargparse: PyYAML's own refuses some valid texts, such as {names: conv?.x}.
 _SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
