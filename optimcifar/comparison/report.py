@@ -232,7 +232,7 @@ def _markdown(comparison: Comparison) -> str:
 _STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; color: #222; max-width: 1280px; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
-.table { overflow-x: auto; }
+.table, #charts { overflow-x: auto; }
 table { border-collapse: collapse; white-space: nowrap; font-variant-numeric: tabular-nums; }
 th, td { padding: .3em .8em .3em 0; border-bottom: 1px solid #ddd; text-align: right; }
 th { cursor: pointer; vertical-align: bottom; } th:first-child, td:first-child { text-align: left; }
@@ -267,7 +267,8 @@ def _page(comparison: Comparison) -> str:
     )
     notes = "".join(f"<p>{html.escape(line)}</p>" for line in verdict_lines(comparison))
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>optimcifar: {html.escape(", ".join(comparison.names))}</title>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>optimcifar: {html.escape(", ".join(comparison.names))}</title>
 <style>{_STYLE}</style></head><body>
 <h1>{count(len(comparison.names), "configuration")}, {count(len(comparison.runs), "run")}</h1>
 <p class="note">{html.escape(circumstances(comparison))}</p>
