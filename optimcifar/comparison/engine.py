@@ -40,7 +40,7 @@ def connect(jobs: int | None, scheduler: str | None) -> Iterator[Client]:
     Raises:
         RuntimeError: no scheduler answers at that address.
     """
-    with _silent_processes(), dask.config.set(_SETTINGS):
+    with _restored_process(), dask.config.set(_SETTINGS):
         if scheduler:
             try:
                 client = Client(scheduler)
@@ -54,20 +54,21 @@ def connect(jobs: int | None, scheduler: str | None) -> Iterator[Client]:
 
 
 @contextmanager
-def _silent_processes() -> Iterator[None]:
-    """Silence dask's log, and resource_tracker's warnings about killed workers."""
-    logger, before = logging.getLogger("distributed"), os.environ.get("PYTHONWARNINGS")
+def _restored_process() -> Iterator[None]:
+    """Silence dask's log and resource_tracker's warnings; restore the environment, which dask changes, afterwards."""
+    logger, variables = logging.getLogger("distributed"), dict(os.environ)
     level = logger.level
     logger.setLevel(logging.CRITICAL)
-    # The tracker is a process of its own, which inherits this.
-    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (before, "ignore:resource_tracker:UserWarning")))
+    # The tracker is a process of its own, which inherits this. It would complain about killed workers.
+    ignored = "ignore:resource_tracker:UserWarning"
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), ignored)))
     try:
         yield
     finally:
         logger.setLevel(level)
-        del os.environ["PYTHONWARNINGS"]
-        if before is not None:
-            os.environ["PYTHONWARNINGS"] = before
+        for name in os.environ.keys() - variables.keys():
+            del os.environ[name]
+        os.environ.update(variables)
 
 
 def _local_cluster(jobs: int | None) -> SpecCluster:
