@@ -157,6 +157,7 @@ class WeightAverages(Callback):
         self.ema_decay = ema_decay
         self._averages: dict[str, AveragedModel] = {}
         self._step = 0  # the last one that was averaged
+        self._saved = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Create the averages.
@@ -213,6 +214,7 @@ class WeightAverages(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the averages; the module keeps its weights."""
+        self._saved = True
         weights = {name: value.clone() for name, value in pl_module.state_dict().items()}
         for name, average in self._started().items():
             _refresh_batch_norm(average, trainer)
@@ -221,6 +223,14 @@ class WeightAverages(Callback):
         pl_module.load_state_dict(weights)
         if self._started().keys() != self._averages.keys():
             rank_zero_warn(_NEVER_STARTED)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the averages of a run that was killed between its last checkpoint and its end.
+
+        Lightning has nothing left to train then, and starts nothing.
+        """
+        if not self._saved:
+            self.on_train_end(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the averages."""
@@ -267,7 +277,10 @@ def _refresh_batch_norm(average: nn.Module, trainer: Trainer) -> None:
 
 def _training_images(trainer: Trainer) -> Iterator[Tensor]:
     """Yield the normalised training images, a batch at a time."""
-    for batch in trainer.train_dataloader or ():
+    loader = trainer.train_dataloader
+    if loader is None:  # nothing was left to train
+        loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+    for batch in loader:
         yield trainer.strategy.batch_to_device(batch)[0]
 
 

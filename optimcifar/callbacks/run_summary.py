@@ -15,6 +15,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from optimcifar.callbacks.base import EpochMetrics, SummarySource, device_name
 from optimcifar.callbacks.divergence import finite
 from optimcifar.callbacks.hyperparameters import hyperparameters
+from optimcifar.callbacks.metrics_row import METRICS_ROW
 from optimcifar.callbacks.start_hashes import start_hashes
 from optimcifar.callbacks.training_clock import TrainingClock
 from optimcifar.data.datamodule import image_data
@@ -45,6 +46,7 @@ class RunSummary(EpochMetrics):
         self._hyperparameters: dict[str, Any] = {}
         self._hashes: dict[str, str] = {}
         self._clock = TrainingClock()
+        self._checkpoint_metrics: dict[str, float] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Hash the initial weights, before a checkpoint may replace them."""
@@ -86,6 +88,18 @@ class RunSummary(EpochMetrics):
         """Write the final values."""
         self._write(trainer, pl_module, "finished")
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the final values of a run that was killed between its last checkpoint and its end.
+
+        Lightning has nothing left to train then, and starts nothing.
+        """
+        if not self.values and self._hyperparameters:
+            self._write(trainer, pl_module, "finished")
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep the metrics of the checkpoint's epoch, in case that nothing is left to train."""
+        self._checkpoint_metrics = checkpoint.get(METRICS_ROW, {}).get("metrics", {})
+
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Write the values so far, if training had started."""
         if self.values:
@@ -103,6 +117,7 @@ class RunSummary(EpochMetrics):
         self._clock.load_state_dict(state_dict["clock"])
 
     def _write(self, trainer: Trainer, pl_module: LightningModule, status: str) -> None:
+        metrics = self.epoch_metrics(trainer) or self._checkpoint_metrics
         values: dict[str, Any] = {
             "status": status,
             "optimizer": import_path(type(trainer.optimizers[0])) if trainer.optimizers else None,
@@ -112,7 +127,7 @@ class RunSummary(EpochMetrics):
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
             **dict.fromkeys(("train_loss", "train_acc", "val_loss", "val_acc")),
-            **_final(self.epoch_metrics(trainer)),
+            **_final(metrics),
             "train_seconds": round(self._clock.seconds, 3),
             "images_per_second": self._clock.images_per_second(trainer.world_size),
             "diverged_step": None,
@@ -124,16 +139,12 @@ class RunSummary(EpochMetrics):
             "hyperparameters": self._hyperparameters,
             "versions": versions(),
         }
-        if status == "finished" and _diverged(trainer, values):
+        diverged = values["diverged_step"] is not None or not math.isfinite(metrics.get("train_loss", 0.0))
+        if status == "finished" and diverged:
             values["status"] = "diverged"
         self.values = values
         if folder := run_folder(trainer):
             write_atomically(folder.summary, json.dumps(values, indent=2) + "\n")
-
-
-def _diverged(trainer: Trainer, values: dict[str, Any]) -> bool:
-    loss = trainer.callback_metrics.get("train_loss")
-    return values["diverged_step"] is not None or (loss is not None and not math.isfinite(loss))
 
 
 def _values_of_other_callbacks(trainer: Trainer) -> dict[str, Any]:

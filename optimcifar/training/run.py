@@ -107,19 +107,18 @@ class TrainingRun:
 
     def fit(self) -> RunOutcome:
         """Train. Whatever stops the run is in the outcome."""
+        status: str | None = None
+        error: BaseException | None = None
         try:
             self._check_optimizer()
             with _restored_sigint():
                 self.trainer.fit(self._cli.model, self._cli.datamodule, **self._cli.command_arguments)
-        except (KeyboardInterrupt, SystemExit) as error:
+        except (KeyboardInterrupt, SystemExit) as interruption:
             # Lightning turns Ctrl-C into SystemExit after it has finished the run's files.
-            return self._outcome("interrupted", error)
-        except Exception as error:  # noqa: BLE001  the outcome holds it
-            return self._outcome("failed", _explained(error, self.trainer))
-        finally:
-            if isinstance(self.trainer.logger, RunLogger):
-                self.trainer.logger.discard_if_empty()
-        return self._outcome(self._cli.summary.values.get("status", "finished"))
+            status, error = "interrupted", interruption
+        except Exception as failure:  # noqa: BLE001  the outcome holds it
+            status, error = "failed", _explained(failure, self.trainer)
+        return self._outcome(status or self._cli.summary.values.get("status", "finished"), error)
 
     def test(self, checkpoint: Path) -> None:
         """Measure a checkpoint of this run on the test images, and write the result beside it."""
@@ -157,6 +156,8 @@ class TrainingRun:
 
     def _outcome(self, status: str, error: BaseException | None = None) -> RunOutcome:
         folder = run_folder(self.trainer)
+        if isinstance(self.trainer.logger, RunLogger):
+            self.trainer.logger.discard_if_empty()
         written = folder if folder and folder.path.exists() else None
         # All processes measure, one reports.
         summary = self._cli.summary.values if self.trainer.is_global_zero else {}

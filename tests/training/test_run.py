@@ -102,7 +102,6 @@ def test_invalid_optimizer_is_found_before_the_download(tmp_path: Path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.xfail(reason="the outcome is made before the empty folder is removed")
 def test_run_that_wrote_nothing_has_no_folder(small: list[str]) -> None:
     assert fit([*small, "--model.optimizer.lr", "-1"]).folder is None
 
