@@ -171,19 +171,6 @@ def test_modules_and_data_from_options_are_marked_in_checkpoints(
     assert data["train_images"] == 1000
 
 
-def test_hooks_are_named_on_the_module() -> None:
-    """training/lightning_overhead.py: stores that name quickly."""
-    named: list[str] = []
-
-    class Noting(ImageClassifier):
-        def __setattr__(self, name: str, value: Any) -> None:
-            named.extend([value] if name == "_current_fx_name" and value else [])
-            super().__setattr__(name, value)
-
-    quiet_trainer().fit(Noting(), data())
-    assert {"on_train_batch_start", "training_step", "optimizer_step"} <= set(named)
-
-
 def test_the_seed_is_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """callbacks/run_summary.py: records it."""
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)

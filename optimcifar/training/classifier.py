@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
+from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer, SparseAdam
@@ -17,13 +18,12 @@ from optimcifar.networks.convnet import ConvNet
 from optimcifar.optim.horizons import missing_horizon, run_length, with_horizon
 from optimcifar.optim.param_groups import ParamRule, check_options, grouped_parameters
 from optimcifar.optim.types import LRInterval, LRSchedulerCallable, OptimizerCallable
-from optimcifar.training.lightning_overhead import FastHookNames
 
 # The hyperparameter that LightningCLI adds to modules which it can build again from a checkpoint.
 _INSTANTIATOR = "_instantiator"
 
 
-class ImageClassifier(FastHookNames):
+class ImageClassifier(LightningModule):
     """Trains a network to classify images, with cross-entropy and any optimizer and learning-rate schedule.
 
     Logs once per epoch: ``train_loss`` and ``train_acc``, means over the epoch's images while the weights change;

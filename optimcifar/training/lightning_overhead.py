@@ -1,14 +1,12 @@
-"""Two shortcuts around Lightning's bookkeeping, which takes 1 to 2 % of a step each with a network this small.
+"""A shortcut around Lightning's bookkeeping, which takes about 2 % of a step with a network this small.
 
-``tests/benchmarks/lightning_overhead.py`` measures them.
+``tests/benchmarks/lightning_overhead.py`` measures it.
 """
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
-from lightning.pytorch import LightningModule
 from lightning.pytorch.profilers import PassThroughProfiler
 
 _NOTHING = nullcontext()
@@ -20,17 +18,3 @@ class NoProfiler(PassThroughProfiler):
     def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
         """Return a context that does nothing."""
         return _NOTHING
-
-
-class FastHookNames(LightningModule):
-    """Stores the name of the current hook without PyTorch's search for parameters, buffers and modules.
-
-    Lightning sets that attribute 40 times per step.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute."""
-        if name == "_current_fx_name":
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
