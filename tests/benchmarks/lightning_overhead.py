@@ -2,8 +2,8 @@
 
     python tests/benchmarks/lightning_overhead.py --steps 8000
 
-Switches it on and off in turn within one run of ``optimcifar fit`` on Shapes10, 20 steps at a time. Prints the time of a
-step with it divided by the time without, median (and quartiles) over pairs of turns, and writes
+Switches it on and off in turn within one run of ``optimcifar fit`` on Shapes10, 20 steps at a time. Prints the time of
+a step with it divided by the time without, median (and quartiles) over pairs of turns, and writes
 ``lightning_overhead.json``.
 """
 
