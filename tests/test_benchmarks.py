@@ -8,7 +8,6 @@ from pathlib import Path
 import callback_cost
 import comparison_speed
 import crowded_machine
-import lightning_overhead
 import pytest
 import step_profile
 import training_cost
@@ -62,13 +61,6 @@ def test_callback_cost_measures_every_callback(tmp_path: Path, capsys: pytest.Ca
     assert [row["callback"] for row in rows] == list(callback_cost.CALLBACKS)
     assert all(row["ratio"] > 0 for row in rows)
     assert capsys.readouterr().out.count(" pairs\n") == len(rows)
-
-
-def test_lightning_overhead_measures_its_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lightning_overhead.main(["--steps", "165", "--out", str(tmp_path)])
-    result = json.loads((tmp_path / "lightning_overhead.json").read_text())
-    assert 0 < result["lower_quartile"] <= result["ratio"] <= result["upper_quartile"]
-    assert capsys.readouterr().out.endswith(f"{result['pairs']} pairs\n")
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ from optimcifar.runs.folder import RunFolder
 from optimcifar.runs.logger import RunLogger, run_folder
 from optimcifar.training.arguments import MODEL_ARGUMENTS, Parser, read_arguments, read_checkpoint_defaults
 from optimcifar.training.classifier import ImageClassifier
-from optimcifar.training.lightning_overhead import NoProfiler
+from optimcifar.training.profiler import NoProfiler
 from optimcifar.training.usage_messages import innermost_reason
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
