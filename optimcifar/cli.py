@@ -22,7 +22,7 @@ Compare optimizers, learning-rate schedules and weight averaging on CIFAR-10.
 commands:
   fit        train, and write the run to lightning_logs/version_N
   schedule   draw the learning rates of a run without training
-  resume     go on with an interrupted run in its folder
+  resume     continue an interrupted run in its folder
   validate   measure the loss and accuracy of a checkpoint on the validation images
   test       measure the loss and accuracy of a checkpoint on the test images
   predict    write the class of every validation image to a table

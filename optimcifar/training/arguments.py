@@ -135,7 +135,7 @@ class _UniqueKeyLoader(_SafeLoader):  # type: ignore[misc, valid-type]  # a choi
         seen = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
-                raise UsageError(f"{key.value!r} in line {key.start_mark.line + 1} is there already")
+                raise UsageError(f"{key.value!r} stands a second time in line {key.start_mark.line + 1}")
             seen.add(key.value)
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping

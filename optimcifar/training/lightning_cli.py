@@ -151,7 +151,7 @@ class TrainingCLI(LightningCLI):
         """Parse the options; a checkpoint's settings are their defaults.
 
         Raises:
-            UsageError: training is to go on with other settings.
+            UsageError: the settings differ from those that the checkpoint was trained with.
         """
         super().parse_arguments(parser, args)
         if not self._checkpoint:

@@ -1,4 +1,4 @@
-"""What every benchmark says beside its figures, and what it keeps quiet."""
+"""The circumstances that every benchmark records, and the messages that it silences."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def circumstances() -> dict[str, Any]:
 
 
 def quiet() -> None:
-    """Keep what the libraries would say about short runs out of the benchmark's own lines."""
+    """Silence the libraries' remarks on short runs."""
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     sys.argv = sys.argv[:1]  # LightningCLI looks at it even where it is given its arguments

@@ -3,7 +3,7 @@
     python tests/benchmarks/comparison_speed.py --rounds 3 --out lightning_logs/benchmarks
 
 Two configurations over four seeds on Shapes10; both ways in turn in every round, as commands. Prints the ratio of their
-times, whole and without what each takes before its first run is under way, and writes ``comparison_speed.json``.
+times, with and without the time before the first run starts, and writes ``comparison_speed.json``.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def test_option_overrides_one_argument_of_a_configuration(optimcifar: Command, s
 def test_duplicate_key_is_refused(optimcifar: Command, small: list[str], tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("trainer:\n  max_epochs: 1\nmodel: {}\ntrainer:\n  max_epochs: 2\n")
     outcome = optimcifar("fit", "--config", "config.yaml", *small)
-    assert (outcome.status, outcome.err) == (2, "optimcifar: config.yaml: 'trainer' in line 4 is there already\n")
+    assert (outcome.status, outcome.err) == (2, "optimcifar: config.yaml: 'trainer' stands a second time in line 4\n")
 
 
 def test_data_and_model_of_a_checkpoint_are_defaults(optimcifar: Command, small: list[str]) -> None:
