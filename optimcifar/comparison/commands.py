@@ -95,9 +95,8 @@ def compare(args: list[str]) -> int:
         refuse_equal_configurations(runs, configurations)
         refuse_changes(runs, configurations)
         choice: dict[str, Any] = {"configurations": [entry.name for entry in entries], "baseline": baseline}
-        write_atomically(
-            options.out / "comparison.json", json.dumps({**choice, "target_acc": options.target_acc}) + "\n"
-        )
+        choice["target_acc"] = options.target_acc
+        write_atomically(options.out / _CHOICE, json.dumps(choice) + "\n")
         try:
             with RunTable(runs) as table:
                 ends = make_runs(client, runs, table.show)
