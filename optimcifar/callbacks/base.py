@@ -7,6 +7,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.data import extract_batch_size
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 
@@ -26,6 +29,14 @@ class EpochMetrics(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note that the epoch has validation metrics."""
         self._validated = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return whether the epoch has validation metrics."""
+        return {"validated": self._validated}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on within the epoch of a checkpoint."""
+        self._validated = state_dict.get("validated", False)
 
     def epoch_metrics(self, trainer: Trainer) -> dict[str, float]:
         """Return the metrics that the epoch logged, by name."""
@@ -60,6 +71,21 @@ class SummarySource(Protocol):
 
     def summary_values(self, trainer: Trainer) -> dict[str, Any]:
         """Return values that JSON can hold, by name."""
+
+
+def goes_on(trainer: Trainer) -> bool:
+    """Return whether a fit that begins goes on with the weights and the steps of the same trainer's last one."""
+    return trainer.global_step > 0
+
+
+def batch_size(batch: Any) -> int:
+    """Return the number of examples in a batch of any structure; 0 where it holds no tensor."""
+    if isinstance(batch, (tuple, list)) and batch and isinstance(batch[0], Tensor) and batch[0].ndim:
+        return len(batch[0])  # Lightning's own way takes longer than a step of a small network can spare
+    try:
+        return extract_batch_size(batch)
+    except MisconfigurationException:
+        return 0
 
 
 def device_name(trainer: Trainer) -> str:

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from optimcifar.callbacks.base import EpochMetrics, SummarySource, device_name
+from optimcifar.callbacks.base import EpochMetrics, SummarySource, batch_size, device_name, goes_on
 from optimcifar.callbacks.divergence import finite
 from optimcifar.callbacks.hyperparameters import hyperparameters
 from optimcifar.callbacks.metrics_row import METRICS_ROW
@@ -49,9 +49,12 @@ class RunSummary(EpochMetrics):
         self._checkpoint_metrics: dict[str, float] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Hash the initial weights, before a checkpoint may replace them."""
+        """Hash the initial weights, before a checkpoint may replace them; a second fit of a trainer goes on."""
         if stage == "fit":
-            self._hashes = start_hashes(trainer, pl_module)
+            self.values = {}
+            if not goes_on(trainer):
+                self._hyperparameters, self._clock, self._checkpoint_metrics = {}, TrainingClock(), {}
+                self._hashes = start_hashes(trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what is known so far."""
@@ -59,30 +62,35 @@ class RunSummary(EpochMetrics):
         if not self._hyperparameters:
             self._hyperparameters = hyperparameters(trainer, pl_module, self._trainer_settings)
         self._write(trainer, pl_module, "running")
+        if trainer.fit_loop.restarted_mid_epoch:
+            self._clock.start(trainer.strategy.root_device)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         super().on_train_epoch_start(trainer, pl_module)
-        self._clock.start_epoch(trainer.strategy.root_device)
+        self._clock.new_epoch()
+        self._clock.start(trainer.strategy.root_device)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Pause the clock."""
-        self._clock.pause(trainer.strategy.root_device)
+        self._clock.pause()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Resume the clock."""
+        """Start the clock again."""
         super().on_validation_end(trainer, pl_module)
-        self._clock.resume(trainer.strategy.root_device)
+        if not trainer.sanity_checking:
+            self._clock.start(trainer.strategy.root_device)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count the batch's images."""
-        self._clock.images += len(batch[0])
+        self._clock.images += batch_size(batch)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the epoch's seconds."""
-        pl_module.log("seconds", self._clock.end_epoch(trainer.strategy.root_device))
+        self._clock.pause()
+        pl_module.log("seconds", self._clock.epoch_seconds)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the final values."""
@@ -102,16 +110,19 @@ class RunSummary(EpochMetrics):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Write the values so far, if training had started."""
+        self._clock.pause()
         if self.values:
             interrupted = isinstance(exception, (KeyboardInterrupt, SIGTERMException))
             self._write(trainer, pl_module, "interrupted" if interrupted else "failed")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run cannot measure again."""
-        return {"hashes": self._hashes, "hyperparameters": self._hyperparameters, "clock": self._clock.state_dict()}
+        own = {"hashes": self._hashes, "hyperparameters": self._hyperparameters, "clock": self._clock.state_dict()}
+        return super().state_dict() | own
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the values of a checkpoint."""
+        super().load_state_dict(state_dict)
         self._hashes = state_dict["hashes"]
         self._hyperparameters = state_dict["hyperparameters"]
         self._clock.load_state_dict(state_dict["clock"])
@@ -161,13 +172,19 @@ def _network_seed_and_data(trainer: Trainer, pl_module: LightningModule) -> dict
     values: dict[str, Any] = {
         "net": import_path(type(getattr(pl_module, "net", pl_module))),
         "seed": None if seed is None else int(seed),
-        "dataset": type(getattr(trainer, "datamodule", None)).__name__,
+        "dataset": _dataset_name(trainer),
     }
     if data := image_data(trainer):
         values["dataset"] = data.dataset_name
         values["train_images"] = len(data.train_positions)
         values["val_images"] = len(data.val_positions)
     return values
+
+
+def _dataset_name(trainer: Trainer) -> str | None:
+    """Return the class of the data module, or of the data set in a plain loader; None for several loaders."""
+    data = getattr(trainer, "datamodule", None) or getattr(trainer.train_dataloader, "dataset", None)
+    return None if data is None else type(data).__name__
 
 
 def _final(metrics: dict[str, float]) -> dict[str, float | None]:

@@ -11,41 +11,46 @@ class TrainingClock:
     """Measures seconds of training without validation, and counts training images.
 
     Attributes:
-        seconds: those of all whole epochs.
+        epoch_seconds: those of the current epoch, up to the last pause.
         images: those that this process has trained on.
     """
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.epoch_seconds = 0.0
         self.images = 0
-        self._epoch_start = self._pause_start = 0.0
+        self._earlier_seconds = 0.0  # of the epochs before
+        self._since: float | None = None  # when it was started; None while it is stopped
+        self._device = torch.device("cpu")
 
-    def start_epoch(self, device: torch.device) -> None:
-        """Start the clock of an epoch."""
-        self._epoch_start = synchronized_time(device)
+    @property
+    def seconds(self) -> float:
+        """Seconds of all epochs, up to the last pause."""
+        return self._earlier_seconds + self.epoch_seconds
 
-    def pause(self, device: torch.device) -> None:
-        """Stop the clock for validation."""
-        self._pause_start = synchronized_time(device)
+    def start(self, device: torch.device) -> None:
+        """Start the clock, or start it again."""
+        self._device, self._since = device, synchronized_time(device)
 
-    def resume(self, device: torch.device) -> None:
-        """Start the clock again after validation."""
-        self._epoch_start += synchronized_time(device) - self._pause_start
+    def new_epoch(self) -> None:
+        """Count the seconds of a new epoch."""
+        self._earlier_seconds, self.epoch_seconds = self.seconds, 0.0
 
-    def end_epoch(self, device: torch.device) -> float:
-        """Return the epoch's seconds, and add them to ``seconds``."""
-        seconds = synchronized_time(device) - self._epoch_start
-        self.seconds += seconds
-        return seconds
+    def pause(self) -> None:
+        """Stop the clock; it may be stopped already."""
+        if self._since is not None:
+            self.epoch_seconds += synchronized_time(self._device) - self._since
+            self._since = None
 
     def images_per_second(self, processes: int) -> float | None:
-        """Return the throughput of all processes together, or None before the first whole epoch."""
-        return round(self.images * processes / self.seconds, 1) if self.seconds else None
+        """Return the throughput of all processes together, or None before anything was measured."""
+        return round(self.images * processes / self.seconds, 1) if self.images and self.seconds else None
 
     def state_dict(self) -> dict[str, float]:
-        """Return the totals."""
-        return {"seconds": self.seconds, "images": self.images}
+        """Return what has been measured so far; the clock goes on."""
+        running = 0.0 if self._since is None else synchronized_time(self._device) - self._since
+        return {"earlier": self._earlier_seconds, "epoch": self.epoch_seconds + running, "images": self.images}
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        """Go on from the totals of a checkpoint."""
-        self.seconds, self.images = state_dict["seconds"], int(state_dict["images"])
+        """Go on from what a checkpoint's run had measured."""
+        self._earlier_seconds, self.epoch_seconds = state_dict["earlier"], state_dict["epoch"]
+        self.images = int(state_dict["images"])

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from optimcifar.data.images import Images, InOrderSampler, SeedEpochSampler, SubsetInMemory, stratified_split
+from optimcifar.data.loader import ResumableLoader
 
 # Evaluation keeps no activations for a backward pass, so larger batches cost little memory and save time.
 _EVALUATION_BATCH_SIZE = 500
@@ -114,11 +115,18 @@ class ImageDataModule(LightningDataModule):
         """Return ``train_positions`` in the order of an epoch, counted from 0."""
         return self.train_positions[SeedEpochSampler(_require_setup(self._train, "fit"), self.seed).order(epoch)]
 
-    def train_dataloader(self) -> DataLoader[Images]:
+    def train_dataloader(self) -> ResumableLoader:
         """Return the loader of the training images, shuffled by (seed, epoch)."""
         subset = _require_setup(self._train, "fit")
         sampler = SeedEpochSampler(subset, self.seed, *self._world_size_and_rank())
-        return DataLoader(subset, batch_size=self.batch_size, sampler=sampler, collate_fn=_keep_batch)
+        return ResumableLoader(
+            subset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            collate_fn=_keep_batch,
+            generator=torch.Generator(),
+            batches_done=self._batches_done,
+        )
 
     def val_dataloader(self) -> DataLoader[Images] | list[DataLoader[Images]]:
         """Return the loader of the validation images, or an empty list if there are none."""
@@ -151,12 +159,21 @@ class ImageDataModule(LightningDataModule):
         # A view keeps the pixels' channels adjacent in memory, the format in which small convolutions are fastest.
         values = pixels.permute(0, 3, 1, 2).float()  # (N, 3, 32, 32), channels_last
         scale, shift = self._scale.to(values.device), self._shift.to(values.device)
-        return Images(values.mul_(scale).add_(shift), labels)
+        # The dtype is not float32 with a precision such as bf16-true.
+        dtype = self.trainer.lightning_module.dtype if self.trainer else torch.float32
+        return Images(values.mul_(scale).add_(shift).to(dtype), labels)  # type: ignore[arg-type]  # never a str
 
     def _evaluation_loader(self, subset: SubsetInMemory) -> DataLoader[Images]:
         sampler = InOrderSampler(subset, *self._world_size_and_rank())
         batch_size = max(self.batch_size, _EVALUATION_BATCH_SIZE)
-        return DataLoader(subset, batch_size=batch_size, sampler=sampler, collate_fn=_keep_batch)
+        # With a generator of its own a loader draws no numbers from the one that Dropout uses.
+        generator = torch.Generator()
+        return DataLoader(
+            subset, batch_size=batch_size, sampler=sampler, collate_fn=_keep_batch, generator=generator
+        )
+
+    def _batches_done(self) -> int:
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready if self.trainer else 0
 
     def _to_trainer_device(self, images: Images) -> Images:
         """Move all images to the trainer's device once, so that no step has to copy any to a GPU."""

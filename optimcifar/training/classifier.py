@@ -18,6 +18,19 @@ from optimcifar.networks.convnet import ConvNet
 from optimcifar.optim.horizons import missing_horizon, run_length, with_horizon
 from optimcifar.optim.param_groups import ParamRule, check_options, grouped_parameters
 from optimcifar.optim.types import LRInterval, LRSchedulerCallable, OptimizerCallable
+from optimcifar.training.resumption import (
+    finish_epoch_end,
+    monitored_values,
+    of_all_processes,
+    pending_gradients,
+    random_states,
+    reopen_epoch,
+    restore_gradients,
+    restore_random_states,
+)
+
+# Where a checkpoint has the states of the processes, by rank.
+_PROCESSES = "processes"
 
 # The hyperparameter that LightningCLI adds to modules which it can build again from a checkpoint.
 _INSTANTIATOR = "_instantiator"
@@ -79,6 +92,9 @@ class ImageClassifier(LightningModule):
         # once, at the epoch's end: logging in every step takes longer than the step, and synchronizes with the device.
         self._batches: dict[int, tuple[Tensor, Tensor, int]] = {}
         self._lr = float("nan")
+        self._validated = False  # in this epoch
+        self._val_metrics: dict[str, float] = {}  # of this epoch, measured before the run was interrupted
+        self._resumed: dict[str, Any] | None = None  # the state of this process in a checkpoint
         self._optimizers_with_modes: list[Any] = []
 
     def forward(self, images: Tensor) -> Tensor:
@@ -135,13 +151,69 @@ class ImageClassifier(LightningModule):
             raise ValueError("ReduceLROnPlateau steps after validation: leave lr_interval at epoch")
         return optimizer, scheduler
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the epoch so far, and what else a resumed run needs to go on as if it had never stopped."""
+        if "optimizer_states" not in checkpoint:
+            return  # weights only
+        reopen_epoch(checkpoint, self.trainer)
+        state = {
+            "batches": [[index, *values] for index, values in self._batches.items()],
+            "lr": self._lr,
+            "val_metrics": self._validation_metrics(),
+            "monitored": monitored_values(self.trainer),
+            "gradients": pending_gradients(self.trainer, self),
+            "random": random_states(),
+        }
+        checkpoint[_PROCESSES] = of_all_processes(self.trainer, state)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the state of this process until the run goes on."""
+        states = checkpoint.get(_PROCESSES, [])
+        self._resumed = states[self.global_rank] if self.global_rank < len(states) else None
+
+    def on_fit_start(self) -> None:
+        """Restore the random generators; not after the weights of a checkpoint alone were loaded."""
+        if not self.trainer.ckpt_path:
+            self._resumed = None
+        if self._resumed:
+            restore_random_states(self._resumed["random"])
+
+    def on_train_start(self) -> None:
+        """Go on with the state of a checkpoint."""
+        state, self._resumed = self._resumed, None
+        if not state:
+            return
+        restore_gradients(state["gradients"], self)
+        if finish_epoch_end(self.trainer, state["monitored"]):
+            return
+        batches = ((index, loss.to(self.device), right.to(self.device), n) for index, loss, right, n in state["batches"])
+        self._batches = {index: values for index, *values in batches}
+        self._lr = state["lr"]
+        self._val_metrics = state["val_metrics"]
+
+    def on_train_epoch_start(self) -> None:
+        """Begin a new epoch; one that a resumed run is in the middle of goes on."""
+        self._batches.clear()
+        self._validated, self._val_metrics = False, {}
+
     def on_train_batch_start(self, batch: Images, batch_idx: int) -> None:
         """Put an optimizer with modes into training mode."""
         self._switch_optimizers("train")
 
     def on_validation_start(self) -> None:
-        """Put an optimizer with modes into evaluation mode."""
+        """Put an optimizer with modes into evaluation mode; drop what an interrupted validation left."""
         self._switch_optimizers("eval")
+        self.val_loss.reset()
+        self.val_acc.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        """Note that the epoch has validation metrics."""
+        self._validated = not self.trainer.sanity_checking
+
+    def on_test_start(self) -> None:
+        """Drop what an interrupted test left."""
+        self.test_loss.reset()
+        self.test_acc.reset()
 
     def on_train_end(self) -> None:
         """Leave the evaluation weights in the network."""
@@ -169,10 +241,14 @@ class ImageClassifier(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the means over the epoch's images, and the rate."""
+        # Else a schedule that follows a metric would not step at the end of the epoch in which a run goes on.
+        self.trainer.fit_loop.on_iteration_done()
+        self.log_dict({} if self._validated else self._val_metrics)
         if not self._batches:
             return
         losses, correct, sizes = zip(*self._batches.values(), strict=True)
-        self._batches.clear()
+        self.train_loss.reset()
+        self.train_acc.reset()
         weights = torch.tensor(sizes, device=self.device)
         # A copy, because torchmetrics overwrites the weights of values that are NaN.
         self.train_loss.update(torch.stack(losses), weights.clone())
@@ -193,6 +269,12 @@ class ImageClassifier(LightningModule):
         """Return the probabilities, (N, classes), of a batch."""
         probabilities: Tensor = self(batch[0]).softmax(1)
         return probabilities
+
+    def _validation_metrics(self) -> dict[str, float]:
+        """Return what the epoch's last validation measured, this module's metrics and those of callbacks."""
+        if not self._validated:
+            return self._val_metrics
+        return {name: value.item() for name, value in self.trainer.callback_metrics.items() if name.startswith("val_")}
 
     def _evaluate(self, batch: Images, mean_loss: MeanMetric, accuracy: MeanMetric) -> None:
         images, labels = batch

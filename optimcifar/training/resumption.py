@@ -1,0 +1,116 @@
+"""What a run keeps in a checkpoint, beside Lightning's own, to go on from it as if it had never stopped."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor, nn
+
+
+def random_states() -> dict[str, Any]:
+    """Return the states of all random generators, as values that ``torch.load(weights_only=True)`` reads."""
+    version, internal, gauss = random.getstate()
+    name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002  the global generator, which libraries use
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "python": [version, list(internal), gauss],
+        "numpy": [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
+    }
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    """Restore the states of all random generators; those of GPUs only where there are as many."""
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
+    version, internal, gauss = states["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+
+
+def of_all_processes(trainer: Trainer, value: Any) -> list[Any]:
+    """Return every process's value, by rank; a checkpoint is written by the first process alone."""
+    if trainer.world_size == 1:
+        return [value]
+    values: list[Any] = [None] * trainer.world_size
+    torch.distributed.all_gather_object(values, value)
+    return values
+
+
+def pending_gradients(trainer: Trainer, net: nn.Module) -> list[Tensor | None]:
+    """Return the gradients that wait for more batches to be added to them; an empty list if none do."""
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    if progress.is_last_batch or progress.current.processed % trainer.accumulate_grad_batches == 0:
+        return []
+    return [parameter.grad for parameter in net.parameters()]
+
+
+def restore_gradients(gradients: list[Tensor | None], net: nn.Module) -> None:
+    """Restore pending gradients."""
+    for parameter, gradient in zip(net.parameters(), gradients, strict=False):
+        parameter.grad = None if gradient is None else gradient.to(parameter.device)
+
+
+def monitored_values(trainer: Trainer) -> list[float | None]:
+    """Return, for each schedule, the last value of the metric that it follows; None if it follows none."""
+    metrics = trainer.callback_metrics
+    names = (config.monitor if config.reduce_on_plateau else None for config in trainer.lr_scheduler_configs)
+    return [metrics[name].item() if name in metrics else None for name in names]
+
+
+def reopen_epoch(checkpoint: dict[str, Any], trainer: Trainer) -> None:
+    """Change Lightning's counters in a checkpoint so that a resumed run ends an unfinished epoch before the next one.
+
+    Lightning begins a new epoch in two cases: ``max_steps`` or a callback ended the run in the middle of an epoch, or
+    the checkpoint was written after the last step of an epoch, and before its validation.
+    """
+    loop = checkpoint["loops"]["fit_loop"]
+    batches, epochs = loop["epoch_loop.batch_progress"], loop["epoch_progress"]
+    done = batches["current"]["processed"]
+    over = batches["is_last_batch"] or done == trainer.num_training_batches
+    if not over and epochs["current"]["processed"] == epochs["current"]["started"]:
+        _count_down(epochs, "processed")
+    if over and batches["current"]["completed"] < done:
+        for count in ("current", "total"):
+            batches[count]["completed"] = batches[count]["processed"]
+        epoch_loop = trainer.fit_loop.epoch_loop
+        if epoch_loop._should_check_val_fx(trainer.fit_loop._data_fetcher):  # type: ignore[arg-type]  # it fetched
+            validation = dict.fromkeys(("ready", "started"), 1) | dict.fromkeys(("processed", "completed"), 0)
+            loop["epoch_loop.val_loop.batch_progress"] |= {"total": validation, "current": {**validation}}
+        else:
+            loop["epoch_loop.state_dict"]["_batches_that_stepped"] += 1
+
+
+def _count_down(progress: dict[str, Any], name: str) -> None:
+    for count in ("current", "total"):
+        progress[count][name] -= 1
+        progress[count]["completed"] = min(progress[count]["completed"], progress[count][name])
+
+
+def finish_epoch_end(trainer: Trainer, monitored: list[float | None]) -> bool:
+    """Finish the end of an epoch if the checkpoint was written there; return whether it was.
+
+    What follows the checkpoint there is the step of schedules that follow a metric. Lightning leaves it out, and with
+    ``max_steps`` runs the end of the epoch a second time.
+
+    Args:
+        trainer: the trainer, when training starts.
+        monitored: ``monitored_values`` when the checkpoint was written.
+    """
+    loop = trainer.fit_loop
+    if not (loop.resumed_on_epoch_end or loop.restarted_on_epoch_end):
+        return False
+    if loop.restarted_on_epoch_end:
+        loop.epoch_progress.increment_completed()
+        loop.on_iteration_done()
+        loop.epoch_loop.on_iteration_done()
+    for config, value in zip(trainer.lr_scheduler_configs, monitored, strict=True):
+        if value is not None:
+            config.scheduler.step(value)  # type: ignore[arg-type]  # it follows a metric
+    return True
