@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from optimcifar.callbacks.base import goes_on
+from optimcifar.callbacks.batch_norm import dtype_of, modes, refresh_batch_norm
 from optimcifar.data.images import Images
 from optimcifar.runs.folder import RunFolder
 
@@ -29,8 +31,10 @@ class EpochEndWeightAveraging(StochasticWeightAveraging):
       ``val_acc``.
     - At the end of training, also if it was stopped early, the module has the averaged weights, and they are saved as
       ``checkpoints/swa.ckpt`` in the run's folder.
-    - BatchNorm statistics of the average are recomputed in a pass over the training images.
+    - BatchNorm statistics of the average are recomputed in a pass over the training images. Layers whose statistics
+      training leaves alone keep theirs.
     - A run that would end before averaging starts is refused.
+    - Each ``fit`` averages anew.
 
     The schedule is Lightning's: from ``swa_epoch_start`` on the rate moves from its current value to ``swa_lrs``.
 
@@ -53,10 +57,18 @@ class EpochEndWeightAveraging(StochasticWeightAveraging):
         annealing_epochs: int = 10,
         annealing_strategy: Literal["cos", "linear"] = "cos",
     ) -> None:
+        self.swa_lrs = swa_lrs
+        self.swa_epoch_start = swa_epoch_start
+        self.annealing_epochs = annealing_epochs
+        self.annealing_strategy = annealing_strategy
+        self._start_anew()
+
+    def _start_anew(self) -> None:
         # Lightning keeps the average on the CPU by default, and writes that default to config.yaml in a form that
         # cannot be read again; None keeps it on the module's device.
-        super().__init__(float(swa_lrs), swa_epoch_start, annealing_epochs, annealing_strategy, device=None)
-        self.swa_epoch_start = swa_epoch_start
+        super().__init__(
+            float(self.swa_lrs), self.swa_epoch_start, self.annealing_epochs, self.annealing_strategy, device=None
+        )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Create the average.
@@ -66,16 +78,28 @@ class EpochEndWeightAveraging(StochasticWeightAveraging):
         """
         if stage != "fit":
             return
+        self._start_anew()
         _refuse_late_start(self.swa_epoch_start, trainer)
         super().setup(trainer, pl_module, stage)
+        self._average().to(_dtype_of_averages(pl_module, trainer))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prepare as Lightning does, without its extra epoch for BatchNorm."""
+        """Prepare as Lightning does, without its extra epoch for BatchNorm.
+
+        Raises:
+            ValueError: ``max_steps`` ends the run before averaging starts.
+        """
+        _first_averaged_epoch(self.swa_epoch_start, trainer)
         super().on_fit_start(trainer, pl_module)
         if self._model_contains_batch_norm:
             self._model_contains_batch_norm = False
             if trainer.fit_loop.max_epochs not in (None, -1):
                 trainer.fit_loop.max_epochs -= 1
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Go on with the averaging schedule in the middle of an epoch."""
+        if trainer.fit_loop.restarted_mid_epoch:
+            self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Switch to the averaging schedule when its epoch comes, without averaging yet."""
@@ -90,7 +114,9 @@ class EpochEndWeightAveraging(StochasticWeightAveraging):
         if trainer.is_last_batch and self.n_averaged is not None:
             average = self._average()
             self.update_parameters(average, pl_module, self.n_averaged, self._avg_fn)
-            _refresh_batch_norm(average, trainer)
+            for buffer, current in zip(average.buffers(), pl_module.buffers(), strict=True):
+                buffer.copy_(current)
+            refresh_batch_norm(average, pl_module, modes(pl_module), trainer)
 
     def on_validation_batch_end(
         self,
@@ -128,12 +154,13 @@ class WeightAverages(Callback):
     Validation runs on all: ``val_loss_swa``, ``val_acc_swa``, ``val_loss_ema`` and ``val_acc_ema`` are logged beside
     ``val_loss`` and ``val_acc``. At the end of training the averages are saved as ``checkpoints/swa.ckpt`` and
     ``checkpoints/ema.ckpt`` in the run's folder. BatchNorm statistics of the averages are recomputed in a pass over the
-    training images before each validation. The module must have its network as ``net``.
+    training images before each validation; layers whose statistics training leaves alone keep theirs. The module must
+    have its network as ``net``. A second ``fit`` of the same trainer goes on with the averages.
 
     Beside ``EpochEndWeightAveraging``, which has an average called ``swa`` of its own, only ``ema`` is kept.
 
     Args:
-        swa_epoch_start: the first epoch to average, from 1; or a fraction of ``max_epochs`` to skip; None for no
+        swa_epoch_start: the first epoch to average, from 1; or the fraction of the run's epochs to skip; None for no
             ``swa``.
         ema_decay: the share of the old average that a step keeps, 0 to below 1; None for no ``ema``.
 
@@ -156,7 +183,9 @@ class WeightAverages(Callback):
         self.swa_epoch_start = swa_epoch_start
         self.ema_decay = ema_decay
         self._averages: dict[str, AveragedModel] = {}
+        self._first_epoch: int | None = None  # of swa, from 1
         self._step = 0  # the last one that was averaged
+        self._modes: list[bool] = []  # of the network's modules during training
         self._saved = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -168,18 +197,34 @@ class WeightAverages(Callback):
         """
         if stage != "fit":
             return
-        net: nn.Module = pl_module.net  # type: ignore[assignment]  # the docstring demands it
+        self._saved = False
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         averaged_already = any(isinstance(callback, StochasticWeightAveraging) for callback in callbacks)
-        if self.swa_epoch_start is not None and not averaged_already:
-            _refuse_late_start(self.swa_epoch_start, trainer)
-            self._averages["swa"] = AveragedModel(net)
+        keeps_swa = self.swa_epoch_start is not None and not averaged_already
+        if keeps_swa:
+            _refuse_late_start(self.swa_epoch_start, trainer)  # type: ignore[arg-type]  # not None
+        if self._averages and goes_on(trainer):
+            return
+        net: nn.Module = pl_module.net  # type: ignore[assignment]  # the docstring demands it
+        self._averages = {"swa": AveragedModel(net)} if keeps_swa else {}
         if self.ema_decay is not None:
             self._averages["ema"] = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(self.ema_decay))
+        for average in self._averages.values():
+            average.to(_dtype_of_averages(net, trainer))
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find the first epoch to average.
+
+        Raises:
+            ValueError: ``max_steps`` ends the run before averaging starts.
+        """
+        if "swa" in self._averages and self.swa_epoch_start is not None:
+            self._first_epoch = _first_averaged_epoch(self.swa_epoch_start, trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move the averages to the network's device."""
         self._step = trainer.global_step
+        self._modes = modes(pl_module.net)  # type: ignore[arg-type]
         for average in self._averages.values():
             average.to(pl_module.device)
 
@@ -191,13 +236,14 @@ class WeightAverages(Callback):
         if self.ema_decay is not None and trainer.global_step != self._step:
             self._averages["ema"].update_parameters(net)
         self._step = trainer.global_step
-        if "swa" in self._averages and trainer.is_last_batch and self._is_averaged(trainer):
+        self._modes = modes(net)
+        if self._first_epoch and trainer.is_last_batch and trainer.current_epoch + 1 >= self._first_epoch:
             self._averages["swa"].update_parameters(net)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Recompute the averages' BatchNorm statistics."""
         for average in self._started().values():
-            _refresh_batch_norm(average, trainer)
+            self._refresh(average, trainer, pl_module)
 
     def on_validation_batch_end(
         self,
@@ -217,7 +263,7 @@ class WeightAverages(Callback):
         self._saved = True
         weights = {name: value.clone() for name, value in pl_module.state_dict().items()}
         for name, average in self._started().items():
-            _refresh_batch_norm(average, trainer)
+            self._refresh(average, trainer, pl_module)
             pl_module.net.load_state_dict(average.module.state_dict())  # type: ignore[union-attr]
             _save(name, trainer)
         pl_module.load_state_dict(weights)
@@ -241,12 +287,9 @@ class WeightAverages(Callback):
         for name, average in self._averages.items():
             average.load_state_dict(state_dict[name])
 
-    def _is_averaged(self, trainer: Trainer) -> bool:
-        """Return whether the current epoch belongs to the equal-weight average."""
-        start = self.swa_epoch_start
-        if isinstance(start, float):
-            start = int(start * (trainer.max_epochs or 0)) + 1
-        return start is not None and trainer.current_epoch + 1 >= start
+    def _refresh(self, average: AveragedModel, trainer: Trainer, pl_module: LightningModule) -> None:
+        net: nn.Module = pl_module.net  # type: ignore[assignment]
+        refresh_batch_norm(average.module, net, self._modes or modes(net), trainer)
 
     def _started(self) -> dict[str, AveragedModel]:
         return {name: average for name, average in self._averages.items() if average.n_averaged}
@@ -256,37 +299,43 @@ _NEVER_STARTED = "weight averaging had not started when training stopped: the we
 
 
 def _refuse_late_start(start: float, trainer: Trainer) -> None:
+    """Refuse a run that its number of epochs ends before averaging starts, before any image is read."""
     epochs = trainer.max_epochs or 0
-    if isinstance(start, float) and epochs < 1:
+    if isinstance(start, float) and epochs < 1 and trainer.max_steps == -1:
         raise ValueError(f"swa_epoch_start is the fraction {start} of max_epochs, and that is not set: name an epoch")
-    if 0 < epochs < (start if isinstance(start, int) else 1):
+    if isinstance(start, int) and 0 < epochs < start and not trainer.fast_dev_run:  # type: ignore[attr-defined]
         raise ValueError(
             f"weight averaging starts in epoch {start}, but max_epochs is {epochs}: "
             "train longer, or lower swa_epoch_start"
         )
 
 
-def _refresh_batch_norm(average: nn.Module, trainer: Trainer) -> None:
-    """Recompute BatchNorm statistics on the training images; no other side effects."""
-    device = trainer.strategy.root_device
-    # Dropout draws random numbers, which must not change training's.
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        update_bn(_training_images(trainer), average)
-    average.eval()
+def _first_averaged_epoch(start: float, trainer: Trainer) -> int:
+    """Return the first epoch to average, from 1; refuse a run that ``max_steps`` ends before that epoch's end."""
+    epochs = trainer.max_epochs or math.inf
+    if epochs == -1:
+        epochs = math.inf
+    if trainer.max_steps != -1:
+        trainer.fit_loop.setup_data()
+        steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+        epochs = min(epochs, trainer.max_steps // steps)
+    first = int(start * epochs) + 1 if isinstance(start, float) else start
+    if first > epochs and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        raise ValueError(
+            f"weight averaging starts at the end of epoch {first}, but the run ends before, after {trainer.max_steps} "
+            "steps: train longer, or lower swa_epoch_start"
+        )
+    return first
 
 
-def _training_images(trainer: Trainer) -> Iterator[Tensor]:
-    """Yield the normalised training images, a batch at a time."""
-    loader = trainer.train_dataloader
-    if loader is None:  # nothing was left to train
-        loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
-    for batch in loader:
-        yield trainer.strategy.batch_to_device(batch)[0]
+def _dtype_of_averages(net: nn.Module, trainer: Trainer) -> torch.dtype:
+    """Return float32, or float64 for such a network: 16 bits cannot hold the small steps of an average."""
+    return torch.promote_types(torch.float64 if trainer.precision == "64-true" else torch.float32, dtype_of(net))
 
 
 def _log_metrics(name: str, average: nn.Module, batch: Images, pl_module: LightningModule) -> None:
     images, labels = batch
-    logits = average(images)
+    logits = average(images.to(dtype_of(average)))
     values = {
         f"val_loss_{name}": F.cross_entropy(logits, labels),
         f"val_acc_{name}": (logits.argmax(1) == labels).float().mean(),
