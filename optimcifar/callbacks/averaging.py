@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from optimcifar.callbacks.base import goes_on
+from optimcifar.callbacks.base import goes_on, was_started
 from optimcifar.callbacks.batch_norm import dtype_of, modes, refresh_batch_norm
 from optimcifar.data.images import Images
 from optimcifar.runs.folder import RunFolder
@@ -64,6 +64,7 @@ class EpochEndWeightAveraging(StochasticWeightAveraging):
         self._start_anew()
 
     def _start_anew(self) -> None:
+        self._ended = False
         # Lightning keeps the average on the CPU by default, and writes that default to config.yaml in a form that
         # cannot be read again; None keeps it on the module's device.
         super().__init__(
@@ -134,11 +135,22 @@ class EpochEndWeightAveraging(StochasticWeightAveraging):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Load the averaged weights into the module, and save them."""
+        self._ended = True
         if not self.n_averaged:
             rank_zero_warn(_NEVER_STARTED)
             return
         pl_module.load_state_dict(self._average().state_dict())
         _save("swa", trainer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End a resumed run that was killed between its last checkpoint and its end: nothing is left to train."""
+        if not self._ended and was_started(trainer):
+            self.on_train_end(trainer, pl_module)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load the average of a checkpoint."""
+        super().load_state_dict(state_dict)
+        self.n_averaged = torch.tensor(state_dict["n_averaged"]) if state_dict["n_averaged"] else None
 
     def _average(self) -> LightningModule:
         assert self._average_model is not None, "setup creates it"
@@ -271,11 +283,8 @@ class WeightAverages(Callback):
             rank_zero_warn(_NEVER_STARTED)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the averages of a run that was killed between its last checkpoint and its end.
-
-        Lightning has nothing left to train then, and starts nothing.
-        """
-        if not self._saved:
+        """End a resumed run that was killed between its last checkpoint and its end: nothing is left to train."""
+        if not self._saved and was_started(trainer):
             self.on_train_end(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:

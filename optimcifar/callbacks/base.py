@@ -12,6 +12,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from optimcifar.runs.logger import run_folder
+
 
 class EpochMetrics(Callback):
     """Base of the callbacks that read the metrics of an epoch.
@@ -76,6 +78,12 @@ class SummarySource(Protocol):
 def goes_on(trainer: Trainer) -> bool:
     """Return whether a fit that begins goes on with the weights and the steps of the same trainer's last one."""
     return trainer.global_step > 0
+
+
+def was_started(trainer: Trainer) -> bool:
+    """Return whether the run's folder is that of a run which was started before, and is resumed."""
+    folder = run_folder(trainer)
+    return folder is not None and folder.summary.exists()
 
 
 def batch_size(batch: Any) -> int:

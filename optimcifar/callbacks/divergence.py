@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from optimcifar.callbacks.base import EpochMetrics
+from optimcifar.callbacks.base import EpochMetrics, goes_on
 from optimcifar.runs.metrics import shortest_float32
 
 # Reading a loss from a GPU, or agreeing with other processes, is a synchronization: do it once in so many steps.
@@ -35,6 +35,13 @@ class StopAtDivergence(EpochMetrics):
         self._losses: list[Tensor] = []  # not checked yet
         self._previous: Tensor | None = None  # the last loss that was checked
         self._finite_metrics: dict[str, float] = {}  # the last finite value of each metric, before this epoch
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Forget an earlier run; a second fit of a trainer goes on with its finite metrics."""
+        self.step = self.last_finite_loss = self._previous = None
+        self._losses.clear()
+        if not goes_on(trainer):
+            self._finite_metrics = {}
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember the finite metrics of the epoch before."""
@@ -66,12 +73,14 @@ class StopAtDivergence(EpochMetrics):
             trainer.should_stop = True
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Save the finite metrics, those of the epoch that ends here included."""
+        """Save the finite metrics, those of the current epoch included, and the last loss."""
         checkpoint["finite_metrics"] = self._finite_metrics | finite(self.epoch_metrics(trainer))
+        checkpoint["previous_loss"] = self._previous
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on with the finite metrics of a checkpoint."""
+        """Go on with the finite metrics and the last loss of a checkpoint."""
         self._finite_metrics = checkpoint.get("finite_metrics", {})
+        self._previous = checkpoint.get("previous_loss")
 
     def summary_values(self, trainer: Trainer) -> dict[str, Any]:
         """Return the step that diverged, and the last finite values if one did."""

@@ -24,7 +24,7 @@ class OptimizerCost(HookCallback):
     Adds to ``summary.json``: ``optimizer_step_ms``, the median time of a step in milliseconds, or None for too short a
     run; and ``optimizer_state_bytes``.
 
-    A step's time runs from the end of its last backward pass to its end. For an optimizer that evaluates the network
+    Both are those since training was last started or resumed. A step's time runs from the end of its last backward pass to its end. For an optimizer that evaluates the network
     several times per step, such as LBFGS, it is the sum of the times between these evaluations.
     """
 
@@ -37,7 +37,8 @@ class OptimizerCost(HookCallback):
         self._device = torch.device("cpu")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Register hooks on the first optimizer's steps and on the network's evaluations."""
+        """Register hooks on the first optimizer's steps and on the network's evaluations, and measure anew."""
+        self._steps, self._step_ms, self._seconds, self._since = 0, [], 0.0, None
         self._device = trainer.strategy.root_device
         net = getattr(pl_module, "net", pl_module)
         self.handles = [

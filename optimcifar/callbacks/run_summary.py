@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from optimcifar.callbacks.base import EpochMetrics, SummarySource, batch_size, device_name, goes_on
+from optimcifar.callbacks.base import EpochMetrics, SummarySource, batch_size, device_name, goes_on, was_started
 from optimcifar.callbacks.divergence import finite
 from optimcifar.callbacks.hyperparameters import hyperparameters
 from optimcifar.callbacks.metrics_row import METRICS_ROW
@@ -101,7 +101,7 @@ class RunSummary(EpochMetrics):
 
         Lightning has nothing left to train then, and starts nothing.
         """
-        if not self.values and self._hyperparameters:
+        if not self.values and was_started(trainer):
             self._write(trainer, pl_module, "finished")
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

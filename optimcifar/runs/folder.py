@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 #: The statuses of a run that is over and has a result.
 ENDED = ("finished", "diverged")
@@ -50,12 +51,18 @@ class RunFolder:
         """Return the checkpoints that exist, sorted by name."""
         return sorted(self.path.glob("checkpoints/*.ckpt"))
 
+    def read_summary(self) -> dict[str, Any]:
+        """Return the contents of ``summary.json``; empty where there is no readable one."""
+        try:
+            values = json.loads(self.summary.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return values if isinstance(values, dict) else {}
+
     def status(self) -> str | None:
         """Return the run's status, or None where there is no readable summary."""
-        try:
-            return str(json.loads(self.summary.read_text(encoding="utf-8"))["status"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        status = self.read_summary().get("status")
+        return None if status is None else str(status)
 
 
 def test_result(checkpoint: Path) -> Path:

@@ -54,7 +54,7 @@ class RunOutcome:
 
     Attributes:
         status: ``finished``, ``diverged``, ``interrupted`` or ``failed``.
-        summary: the contents of ``summary.json``; empty if training did not start, and in all processes but the first.
+        summary: the contents of ``summary.json``; empty if training never started, and in all processes but the first.
         folder: the run's folder; None if the run wrote no files, and in all processes but the first.
         error: what stopped an interrupted or failed run.
     """
@@ -111,6 +111,9 @@ class TrainingRun:
         error: BaseException | None = None
         try:
             self._check_optimizer()
+            if isinstance(self.trainer.logger, RunLogger):
+                # Choose the folder before a strategy such as ddp_spawn copies the logger to other processes.
+                _ = self.trainer.logger.version
             with _restored_sigint():
                 self.trainer.fit(self._cli.model, self._cli.datamodule, **self._cli.command_arguments)
         except (KeyboardInterrupt, SystemExit) as interruption:
@@ -154,13 +157,29 @@ class TrainingRun:
         with torch.random.fork_rng(devices=[]):
             model.make_optimizer(_PLACEHOLDER_LENGTH)
 
+    def _nothing_left(self) -> UsageError:
+        """Say which option left nothing to train."""
+        trainer, checkpoint = self.trainer, self._cli.command_arguments["ckpt_path"]
+        if trainer.limit_train_batches == 0:
+            return UsageError("there is nothing to train: limit_train_batches is 0")
+        limit = f"max_steps is {trainer.max_steps}" if trainer.max_steps != -1 else f"max_epochs is {trainer.max_epochs}"
+        if not checkpoint:
+            return UsageError(f"there is nothing to train: {limit}")
+        done = f"{count(trainer.current_epoch, 'epoch')}, {count(trainer.global_step, 'step')}"
+        return UsageError(f"nothing is left to train: {limit}, and {checkpoint} has {done}")
+
     def _outcome(self, status: str, error: BaseException | None = None) -> RunOutcome:
         folder = run_folder(self.trainer)
         if isinstance(self.trainer.logger, RunLogger):
             self.trainer.logger.discard_if_empty()
         written = folder if folder and folder.path.exists() else None
-        # All processes measure, one reports.
+        # All processes measure, one reports. With ddp_spawn the values are those of another process.
         summary = self._cli.summary.values if self.trainer.is_global_zero else {}
+        if written and not summary:
+            summary = written.read_summary()
+            status = status if error else summary.get("status", status)
+        if self.trainer.is_global_zero and not summary and error is None:
+            status, error = "failed", self._nothing_left()
         return RunOutcome(status, summary, written, error)
 
 
