@@ -82,15 +82,10 @@ class EpochEndWeightAveraging(StochasticWeightAveraging):
         self._start_anew()
         _refuse_late_start(self.swa_epoch_start, trainer)
         super().setup(trainer, pl_module, stage)
-        self._average().to(_dtype_of_averages(pl_module, trainer))
+        self._average().to(_dtype_of_averages(pl_module, trainer)).eval()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prepare as Lightning does, without its extra epoch for BatchNorm.
-
-        Raises:
-            ValueError: ``max_steps`` ends the run before averaging starts.
-        """
-        _first_averaged_epoch(self.swa_epoch_start, trainer)
+        """Prepare as Lightning does, without its extra epoch for BatchNorm."""
         super().on_fit_start(trainer, pl_module)
         if self._model_contains_batch_norm:
             self._model_contains_batch_norm = False
@@ -98,7 +93,12 @@ class EpochEndWeightAveraging(StochasticWeightAveraging):
                 trainer.fit_loop.max_epochs -= 1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Go on with the averaging schedule in the middle of an epoch."""
+        """Go on with the averaging schedule in the middle of an epoch.
+
+        Raises:
+            ValueError: ``max_steps`` ends the run before averaging starts.
+        """
+        _first_averaged_epoch(self.swa_epoch_start, trainer)
         if trainer.fit_loop.restarted_mid_epoch:
             self.on_train_epoch_start(trainer, pl_module)
 
@@ -224,17 +224,14 @@ class WeightAverages(Callback):
         for average in self._averages.values():
             average.to(_dtype_of_averages(net, trainer))
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find the first epoch to average.
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Move the averages to the network's device, and find the first epoch to average.
 
         Raises:
             ValueError: ``max_steps`` ends the run before averaging starts.
         """
         if "swa" in self._averages and self.swa_epoch_start is not None:
             self._first_epoch = _first_averaged_epoch(self.swa_epoch_start, trainer)
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Move the averages to the network's device."""
         self._step = trainer.global_step
         self._modes = modes(pl_module.net)  # type: ignore[arg-type]
         for average in self._averages.values():
@@ -325,7 +322,6 @@ def _first_averaged_epoch(start: float, trainer: Trainer) -> int:
     if epochs == -1:
         epochs = math.inf
     if trainer.max_steps != -1:
-        trainer.fit_loop.setup_data()
         steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
         epochs = min(epochs, trainer.max_steps // steps)
     first = int(start * epochs) + 1 if isinstance(start, float) else start

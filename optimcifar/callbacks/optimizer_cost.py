@@ -24,8 +24,9 @@ class OptimizerCost(HookCallback):
     Adds to ``summary.json``: ``optimizer_step_ms``, the median time of a step in milliseconds, or None for too short a
     run; and ``optimizer_state_bytes``.
 
-    Both are those since training was last started or resumed. A step's time runs from the end of its last backward pass to its end. For an optimizer that evaluates the network
-    several times per step, such as LBFGS, it is the sum of the times between these evaluations.
+    Both are those since training was last started or resumed. A step's time runs from the end of its last backward
+    pass to its end. For an optimizer that evaluates the network several times per step, such as LBFGS, it is the sum
+    of the times between these evaluations.
     """
 
     def __init__(self) -> None:

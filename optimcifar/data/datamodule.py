@@ -168,9 +168,7 @@ class ImageDataModule(LightningDataModule):
         batch_size = max(self.batch_size, _EVALUATION_BATCH_SIZE)
         # With a generator of its own a loader draws no numbers from the one that Dropout uses.
         generator = torch.Generator()
-        return DataLoader(
-            subset, batch_size=batch_size, sampler=sampler, collate_fn=_keep_batch, generator=generator
-        )
+        return DataLoader(subset, batch_size=batch_size, sampler=sampler, collate_fn=_keep_batch, generator=generator)
 
     def _batches_done(self) -> int:
         return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready if self.trainer else 0

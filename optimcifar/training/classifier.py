@@ -186,7 +186,9 @@ class ImageClassifier(LightningModule):
         restore_gradients(state["gradients"], self)
         if finish_epoch_end(self.trainer, state["monitored"]):
             return
-        batches = ((index, loss.to(self.device), right.to(self.device), n) for index, loss, right, n in state["batches"])
+        batches = (
+            (index, loss.to(self.device), right.to(self.device), n) for index, loss, right, n in state["batches"]
+        )
         self._batches = {index: values for index, *values in batches}
         self._lr = state["lr"]
         self._val_metrics = state["val_metrics"]

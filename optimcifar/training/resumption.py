@@ -14,7 +14,7 @@ from torch import Tensor, nn
 def random_states() -> dict[str, Any]:
     """Return the states of all random generators, as values that ``torch.load(weights_only=True)`` reads."""
     version, internal, gauss = random.getstate()
-    name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002  the global generator, which libraries use
+    name, keys, *rest = np.random.get_state(legacy=True)
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -31,7 +31,7 @@ def restore_random_states(states: dict[str, Any]) -> None:
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, *rest = states["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
 
 
 def of_all_processes(trainer: Trainer, value: Any) -> list[Any]:
@@ -65,10 +65,10 @@ def monitored_values(trainer: Trainer) -> list[float | None]:
 
 
 def reopen_epoch(checkpoint: dict[str, Any], trainer: Trainer) -> None:
-    """Change Lightning's counters in a checkpoint so that a resumed run ends an unfinished epoch before the next one.
+    """Change Lightning's counters in a checkpoint so that a resumed run skips nothing of an unfinished epoch.
 
-    Lightning begins a new epoch in two cases: ``max_steps`` or a callback ended the run in the middle of an epoch, or
-    the checkpoint was written after the last step of an epoch, and before its validation.
+    Lightning would begin a new epoch if ``max_steps`` or a callback ended the run in the middle of one, or if the
+    checkpoint was written after the last batch of one. It would skip a validation that is due after the batch.
     """
     loop = checkpoint["loops"]["fit_loop"]
     batches, epochs = loop["epoch_loop.batch_progress"], loop["epoch_progress"]
@@ -76,15 +76,18 @@ def reopen_epoch(checkpoint: dict[str, Any], trainer: Trainer) -> None:
     over = batches["is_last_batch"] or done == trainer.num_training_batches
     if not over and epochs["current"]["processed"] == epochs["current"]["started"]:
         _count_down(epochs, "processed")
-    if over and batches["current"]["completed"] < done:
+    if batches["current"]["completed"] == done:
+        return  # not at the end of a batch
+    epoch_loop, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
+    due = epoch_loop._should_check_val_fx(fetcher)  # type: ignore[arg-type]  # it is there: a batch was fetched
+    if due:
+        begun = dict.fromkeys(("ready", "started"), 1) | dict.fromkeys(("processed", "completed"), 0)
+        loop["epoch_loop.val_loop.batch_progress"] |= {"total": begun, "current": {**begun}}
+    elif over:
+        loop["epoch_loop.state_dict"]["_batches_that_stepped"] += 1
+    if due or over:
         for count in ("current", "total"):
             batches[count]["completed"] = batches[count]["processed"]
-        epoch_loop = trainer.fit_loop.epoch_loop
-        if epoch_loop._should_check_val_fx(trainer.fit_loop._data_fetcher):  # type: ignore[arg-type]  # it fetched
-            validation = dict.fromkeys(("ready", "started"), 1) | dict.fromkeys(("processed", "completed"), 0)
-            loop["epoch_loop.val_loop.batch_progress"] |= {"total": validation, "current": {**validation}}
-        else:
-            loop["epoch_loop.state_dict"]["_batches_that_stepped"] += 1
 
 
 def _count_down(progress: dict[str, Any], name: str) -> None:
@@ -110,7 +113,8 @@ def finish_epoch_end(trainer: Trainer, monitored: list[float | None]) -> bool:
         loop.epoch_progress.increment_completed()
         loop.on_iteration_done()
         loop.epoch_loop.on_iteration_done()
-    for config, value in zip(trainer.lr_scheduler_configs, monitored, strict=True):
+    # Fewer where Lightning's StochasticWeightAveraging will put its schedule.
+    for config, value in zip(trainer.lr_scheduler_configs, monitored, strict=False):
         if value is not None:
             config.scheduler.step(value)  # type: ignore[arg-type]  # it follows a metric
     return True

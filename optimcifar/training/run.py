@@ -162,7 +162,9 @@ class TrainingRun:
         trainer, checkpoint = self.trainer, self._cli.command_arguments["ckpt_path"]
         if trainer.limit_train_batches == 0:
             return UsageError("there is nothing to train: limit_train_batches is 0")
-        limit = f"max_steps is {trainer.max_steps}" if trainer.max_steps != -1 else f"max_epochs is {trainer.max_epochs}"
+        limit = (
+            f"max_steps is {trainer.max_steps}" if trainer.max_steps != -1 else f"max_epochs is {trainer.max_epochs}"
+        )
         if not checkpoint:
             return UsageError(f"there is nothing to train: {limit}")
         done = f"{count(trainer.current_epoch, 'epoch')}, {count(trainer.global_step, 'step')}"
