@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Trainer
@@ -60,8 +61,8 @@ def _training_images(trainer: Trainer) -> Iterator[Tensor]:
     """Yield the normalised images of a training epoch, a batch at a time."""
     limit = trainer.num_training_batches
     if math.isinf(limit):  # a loader without a length: as many as the epoch has had, because it may have no end
-        limit = trainer.fit_loop.epoch_loop.batch_progress.current.processed
-    for batch in islice(trainer.train_dataloader, int(limit)):
+        limit = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    for batch in islice(cast(Iterable[Any], trainer.train_dataloader), int(limit)):
         yield trainer.strategy.batch_to_device(trainer.precision_plugin.convert_input(batch))[0]
 
 

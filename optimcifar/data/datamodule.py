@@ -161,7 +161,7 @@ class ImageDataModule(LightningDataModule):
         scale, shift = self._scale.to(values.device), self._shift.to(values.device)
         # The dtype is not float32 with a precision such as bf16-true.
         dtype = self.trainer.lightning_module.dtype if self.trainer else torch.float32
-        return Images(values.mul_(scale).add_(shift).to(dtype), labels)  # type: ignore[arg-type]  # never a str
+        return Images(values.mul_(scale).add_(shift).to(dtype), labels)
 
     def _evaluation_loader(self, subset: SubsetInMemory) -> DataLoader[Images]:
         sampler = InOrderSampler(subset, *self._world_size_and_rank())

@@ -157,7 +157,7 @@ class ImageClassifier(LightningModule):
             return  # weights only
         reopen_epoch(checkpoint, self.trainer)
         state = {
-            "batches": [[index, *values] for index, values in self._batches.items()],
+            "batches": dict(self._batches),
             "lr": self._lr,
             "val_metrics": self._validation_metrics(),
             "monitored": monitored_values(self.trainer),
@@ -234,7 +234,7 @@ class ImageClassifier(LightningModule):
         """Return the mean cross-entropy of a training batch."""
         images, labels = batch
         logits = self(images)
-        loss = F.cross_entropy(logits, labels)
+        loss = _cross_entropy(logits, labels)
         # An optimizer with a closure, such as LBFGS, evaluates a batch several times: the first evaluation counts.
         if batch_idx not in self._batches:
             self._batches[batch_idx] = (loss.detach(), _count_correct(logits, labels), len(labels))
@@ -254,7 +254,7 @@ class ImageClassifier(LightningModule):
         weights = torch.tensor(sizes, device=self.device)
         # A copy, because torchmetrics overwrites the weights of values that are NaN.
         self.train_loss.update(torch.stack(losses), weights.clone())
-        self.train_acc.update(torch.stack(correct) / weights, weights)
+        self.train_acc.update(torch.stack(correct).float() / weights, weights)
         self.log_dict({"lr": self._lr, "train_loss": self.train_loss, "train_acc": self.train_acc})
 
     def validation_step(self, batch: Images, batch_idx: int) -> None:
@@ -281,14 +281,19 @@ class ImageClassifier(LightningModule):
     def _evaluate(self, batch: Images, mean_loss: MeanMetric, accuracy: MeanMetric) -> None:
         images, labels = batch
         logits = self(images)
-        mean_loss.update(F.cross_entropy(logits, labels), len(labels))
-        accuracy.update(_count_correct(logits, labels) / len(labels), len(labels))
+        mean_loss.update(_cross_entropy(logits, labels), len(labels))
+        accuracy.update(_count_correct(logits, labels).float() / len(labels), len(labels))
 
 
 def _mean() -> MeanMetric:
     # The default skips NaN: a diverged epoch would show the mean of the steps before. "disable" keeps NaN, but ignores
     # the weights too (torchmetrics 1.9.0).
     return MeanMetric(nan_strategy=float("nan"))
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean cross-entropy of logits, (N, classes), in float32 at least: 16 bits round it to two digits."""
+    return F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), labels)
 
 
 def _count_correct(logits: Tensor, labels: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def of_all_processes(trainer: Trainer, value: Any) -> list[Any]:
 def pending_gradients(trainer: Trainer, net: nn.Module) -> list[Tensor | None]:
     """Return the gradients that wait for more batches to be added to them; an empty list if none do."""
     progress = trainer.fit_loop.epoch_loop.batch_progress
-    if progress.is_last_batch or progress.current.processed % trainer.accumulate_grad_batches == 0:
+    if progress.is_last_batch or progress.current.ready % trainer.accumulate_grad_batches == 0:
         return []
     return [parameter.grad for parameter in net.parameters()]
 

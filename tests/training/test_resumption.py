@@ -101,8 +101,8 @@ class Run:
         return self
 
     def weights(self) -> dict[str, torch.Tensor]:
-        averages = {f"{n}.{k}": v for n, a in self.averages.state_dict().items() for k, v in a.items()}
-        return self.classifier.state_dict() | averages
+        weights: dict[str, torch.Tensor] = dict(self.classifier.state_dict())
+        return weights | {f"{n}.{k}": v for n, a in self.averages.state_dict().items() for k, v in a.items()}
 
     def rows(self) -> dict[str, dict[str, str]]:
         """Return the filled cells but for seconds, by epoch."""
@@ -149,7 +149,7 @@ def test_averaging_with_a_schedule_of_its_own_goes_on_from_every_checkpoint(tmp_
         return EpochEndWeightAveraging(swa_lrs=0.02, swa_epoch_start=2, annealing_epochs=2)
 
     save = SaveEverywhere(tmp_path)
-    settings = {"max_epochs": 3, "val_check_interval": 0.5}
+    settings: dict[str, Any] = {"max_epochs": 3, "val_check_interval": 0.5}
     whole = Run(tmp_path / "whole", averaging(), save, **settings).fit()
     for number, checkpoint in enumerate(save.files[:-1]):  # after the last, nothing is left to train
         resumed = Run(tmp_path / str(number), averaging(), **settings).fit(checkpoint)
@@ -161,8 +161,8 @@ def test_averaging_with_a_schedule_of_its_own_goes_on_from_every_checkpoint(tmp_
 def test_run_that_steps_ended_goes_on_within_its_epoch(steps: int, tmp_path: Path) -> None:
     def run(name: str, max_steps: int, *callbacks: Callback) -> Run:
         averages = WeightAverages(swa_epoch_start=None, ema_decay=0.9)
-        settings = {"max_epochs": -1, "max_steps": max_steps, "enable_checkpointing": bool(callbacks)}
-        return Run(tmp_path / name, *callbacks, averages=averages, **settings)
+        settings: dict[str, Any] = {"max_steps": max_steps, "enable_checkpointing": bool(callbacks)}
+        return Run(tmp_path / name, *callbacks, averages=averages, max_epochs=-1, **settings)
 
     run("short", steps, ModelCheckpoint(tmp_path / "saved", "end")).fit()
     resumed = run("resumed", 10).fit(tmp_path / "saved" / "end.ckpt")
