@@ -186,10 +186,9 @@ class ImageClassifier(LightningModule):
         restore_gradients(state["gradients"], self)
         if finish_epoch_end(self.trainer, state["monitored"]):
             return
-        batches = (
-            (index, loss.to(self.device), right.to(self.device), n) for index, loss, right, n in state["batches"]
-        )
-        self._batches = {index: values for index, *values in batches}
+        saved: dict[int, tuple[Tensor, Tensor, int]] = state["batches"]
+        on = self.device
+        self._batches = {index: (loss.to(on), correct.to(on), size) for index, (loss, correct, size) in saved.items()}
         self._lr = state["lr"]
         self._val_metrics = state["val_metrics"]
 

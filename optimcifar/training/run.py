@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import StochasticWeightAveraging
+from lightning.pytorch.callbacks import StochasticWeightAveraging, Timer
 
 from optimcifar.callbacks.evaluation import EvaluationSummary
 from optimcifar.errors import UsageError
@@ -162,6 +162,8 @@ class TrainingRun:
         trainer, checkpoint = self.trainer, self._cli.command_arguments["ckpt_path"]
         if trainer.limit_train_batches == 0:
             return UsageError("there is nothing to train: limit_train_batches is 0")
+        if any(isinstance(callback, Timer) and not callback.time_remaining() for callback in trainer.callbacks):  # type: ignore[attr-defined]
+            return UsageError("there is nothing to train: max_time is over before the first step")
         limit = (
             f"max_steps is {trainer.max_steps}" if trainer.max_steps != -1 else f"max_epochs is {trainer.max_epochs}"
         )
@@ -282,7 +284,9 @@ def _explained(error: Exception, trainer: Trainer) -> Exception:
     """Return a plainer error where a lost process or wrong options are behind it."""
     plainer: Exception
     if isinstance(error, MisconfigurationException):
-        plainer = UsageError(str(error))
+        text = str(error)
+        # Lightning copies overfit_batches to the options that limit the loaders, and names those.
+        plainer = UsageError(text.replace("limit_val_batches", "overfit_batches") if trainer.overfit_batches else text)
     elif trainer.world_size > 1 and re.search("gloo|nccl|peer", str(error), re.IGNORECASE):
         folder = run_folder(trainer)
         goes_on = f": optimcifar resume {folder.path} goes on" if folder else ""
