@@ -286,7 +286,7 @@ def _explained(error: Exception, trainer: Trainer) -> Exception:
     if isinstance(error, MisconfigurationException):
         text = str(error)
         # Lightning copies overfit_batches to the options that limit the loaders, and names those.
-        plainer = UsageError(text.replace("limit_val_batches", "overfit_batches") if trainer.overfit_batches else text)
+        plainer = UsageError(text.replace("limit_val_batches", "overfit_batches") if trainer.overfit_batches else text)  # type: ignore[attr-defined]
     elif trainer.world_size > 1 and re.search("gloo|nccl|peer", str(error), re.IGNORECASE):
         folder = run_folder(trainer)
         goes_on = f": optimcifar resume {folder.path} goes on" if folder else ""
