@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ from optimcifar.data.shapes10 import Shapes10DataModule  # noqa: F401
 from optimcifar.errors import UsageError
 from optimcifar.optim.muon import MuonWithAux  # noqa: F401
 from optimcifar.optim.schedules import ChainedSchedule, SequentialSchedule  # noqa: F401
+from optimcifar.paths import absolute_path, expand_home
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.runs.checkpoint_io import AtomicCheckpointIO
 from optimcifar.runs.folder import RunFolder
@@ -101,7 +103,7 @@ class TrainingCLI(LightningCLI):
         self._resumed = resumed
         self._only = only
         arguments = read_arguments(options)
-        self._checkpoint = arguments.checkpoint
+        self._checkpoint = expand_home(arguments.checkpoint) if arguments.checkpoint else None
         if command != "fit" and not self._checkpoint:
             raise UsageError(f"{command} needs --ckpt_path FILE: the checkpoint of a training run")
         self._checkpoint_defaults = read_checkpoint_defaults(self._checkpoint) if self._checkpoint else {}
@@ -150,19 +152,36 @@ class TrainingCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the options; a checkpoint's settings are their defaults.
 
+        Arguments of type ``Path`` become absolute, so that ``config.yaml`` and the checkpoints that hold them mean the
+        same files from every folder.
+
         Raises:
             UsageError: the settings differ from those that the checkpoint was trained with.
+            FileNotFoundError: the images that the checkpoint was trained with are gone.
         """
         super().parse_arguments(parser, args)
+        self.config = _with_absolute_paths(self.config)
         if not self._checkpoint:
             return
         self.config.weights_only = True  # a checkpoint is data: no code in it is executed
+        # Only fit writes it to a file.
+        self.config.ckpt_path = str(self._checkpoint.absolute() if self.command == "fit" else self._checkpoint)
         known = self._checkpoint_defaults
+        self._require_data(known.get("data", {}).get("init_args", {}))
         for key in MODEL_ARGUMENTS if self.command == "fit" else ():
             if f"model.{key}" in known and _plain(self.config.model[key]) != _plain(known[f"model.{key}"]):
                 raise UsageError(
                     f"--model.{key} differs from what {self._checkpoint} was trained with: training goes on with the "
                     "same settings only; leave the option out, or start a new run without --ckpt_path"
+                )
+
+    def _require_data(self, known: dict[str, Any]) -> None:
+        """Refuse to go on where the data that a checkpoint was trained with were; others may come from a download."""
+        for name, value in self.config.data.get("init_args", {}).items():
+            if isinstance(value, Path) and name in known and not value.exists() and absolute_path(known[name]) == value:
+                raise FileNotFoundError(
+                    f"{self._checkpoint} was trained with --data.{name} {known[name]}, which does not exist: "
+                    f"say where the same images are now, with --data.{name}"
                 )
 
     def instantiate_classes(self) -> None:
@@ -254,6 +273,16 @@ def _check_accelerator(accelerator: object) -> None:
             f"--trainer.accelerator {accelerator}: PyTorch finds no GPU on this machine; "
             "leave the option out or use --trainer.accelerator cpu"
         )
+
+
+def _with_absolute_paths(value: Any) -> Any:
+    """Return a value with absolute paths, in place of any ``Path`` in it."""
+    if isinstance(value, Path):
+        return absolute_path(value)
+    if isinstance(value, (Namespace, dict)):
+        for key, item in vars(value).items() if isinstance(value, Namespace) else value.items():
+            value[key] = _with_absolute_paths(item)
+    return [_with_absolute_paths(item) for item in value] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:
