@@ -114,11 +114,12 @@ def visible(folder: Path) -> list[os.DirEntry[str]]:
 def _image_files(folder: Path) -> list[os.DirEntry[str]]:
     """Return a class's files, all of which must be images: none of a person's images is left out unnoticed."""
     entries = visible(folder)
-    expected = f"expected files ending in {', '.join(FORMATS)}"
+    endings = tuple(FORMATS)
+    expected = f"expected files ending in {', '.join(endings)}"
     if not entries:
         raise DataError(f"{folder} holds no images: {expected}")
     for entry in entries:
-        if not entry.name.lower().endswith(tuple(FORMATS)) or not entry.is_file():
+        if not entry.name.lower().endswith(endings) or not entry.is_file():
             raise DataError(f"{entry.path} is not an image that can be read: {expected}; convert it, or move it away")
     return entries
 
