@@ -49,6 +49,8 @@ class CIFAR10DataModule(ImageDataModule):
         std: float | list[float] = 0.5,
         seed: int = 0,
     ) -> None:
+        if root is None:  # in YAML, ~ alone means nothing
+            raise ValueError("root must be a folder or an archive, got nothing; the home folder is ~/")
         super().__init__(batch_size, val_size, mean, std, seed)
         self.root = absolute_path(root)
         root = str(self.root)  # what a checkpoint holds

@@ -8,7 +8,7 @@ import tarfile
 import tempfile
 import urllib.error
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,14 +106,22 @@ class Download(Archive):
     """The official archive that is still to be downloaded."""
 
     def prepare(self) -> None:
-        """Download the archive and unpack it.
+        """Download the archive and unpack it. Folders made for a download that fails are removed.
 
         Raises:
             DataError: no mirror provided the archive.
             OSError: there is no room for it, or no permission to write.
         """
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        _download(self.file)
+        root = self.file.parent
+        made = [folder for folder in (root, *root.parents) if not folder.exists()]
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            _download(self.file)
+        except BaseException:
+            with suppress(OSError):  # another process downloads to it
+                for folder in made:
+                    folder.rmdir()
+            raise
         _unpack(self.file, self.folder)
 
 

@@ -15,6 +15,9 @@ CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "
 
 _EXPECTED = f"Expected {BATCHES}/, {ARCHIVE}, or train/ and test/ with the folders {', '.join(CLASS_NAMES)}"
 
+# The folder of a run is there before its images.
+_RUNS = "lightning_logs"
+
 _ARCHIVE_ENDINGS = (".gz", ".tgz", ".tar", ".zip")
 
 
@@ -30,7 +33,7 @@ def find_images(root: Path) -> Source:
         return Archive(root.parent / BATCHES, root)
     if source := _source_in(root):
         return source
-    if visible(root):
+    if any(entry.name != _RUNS for entry in visible(root)):
         raise DataError(f"{root} is not CIFAR-10: found {_contents(root)}\n{_EXPECTED}; {_advice(root)}")
     _refuse_unlikely_target(root)
     return Download(root / BATCHES, root / ARCHIVE)
@@ -80,6 +83,8 @@ def _refuse_unlikely_target(root: Path) -> None:
         raise DataError(f"{root} is a link to {root.readlink()}, which does not exist: expected a folder with CIFAR-10")
     if root.exists() and not root.is_dir():
         raise DataError(f"{root} is neither a file nor a folder: expected a folder with CIFAR-10")
+    if any(len(part) > 2 and part.endswith(":") for part in root.parts) and not root.exists():
+        raise DataError(f"{root} looks like a URL: expected a folder or an archive on this machine")
     if not root.exists() and root.name.lower().endswith(_ARCHIVE_ENDINGS):
         raise DataError(f"there is no archive {root}: expected {ARCHIVE}, or the folder that holds it")
     if _holds_images(root.parent):

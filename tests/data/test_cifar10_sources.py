@@ -79,6 +79,7 @@ BATCHES: dict[str, Callable[[Path], Path]] = {
     "nothing": lambda home: home / "new" / "root",
     "hidden files": lambda home: put(home / "new" / ".gitkeep").parent,
     "a download that was cut off": lambda home: put(home / "new" / ".download-x" / "part").parents[1],
+    "the folder of runs": lambda home: put(home / "new" / "lightning_logs" / "version_0" / "x").parents[2],
     "files of the system": lambda home: put(home / "new" / "Thumbs.db").parent,
 }
 
@@ -207,6 +208,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
         "cifar-100-python.tar.gz is not CIFAR-10's archive",
     ),
     "an archive that is not there": (lambda home: home / "c.tar.gz", "there is no archive .*/c.tar.gz"),
+    "a URL": (lambda home: home / "https:" / "x.org" / "cifar", "/https:/x.org/cifar looks like a URL: expected a folder"),
     "a batch missing": (
         lambda home: without(home, "batches/cifar-10-batches-py/data_batch_2"),
         "data_batch_2 is missing",

@@ -128,3 +128,11 @@ def test_root_that_is_not_recognised_leaves_nothing_behind(optimcifar: Command, 
     assert outcome.status == 1
     assert outcome.err.startswith(f"optimcifar: {tmp_path}/mine is not CIFAR-10: found train; in train: 0\nExpected ")
     assert [path.name for path in tmp_path.rglob("*")] == ["mine", "train", "0"]
+
+
+@pytest.mark.parametrize("root", ["~", "null"])
+def test_root_that_yaml_reads_as_nothing_is_refused(root: str, optimcifar: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(f"data: {{class_path: CIFAR10DataModule, init_args: {{root: {root}}}}}\n")
+    outcome = optimcifar("fit", "--config", "a.yaml")
+    assert outcome.status == 2
+    assert outcome.err == "optimcifar: root must be a folder or an archive, got nothing; the home folder is ~/\n"
