@@ -19,9 +19,14 @@ def expand_home(path: str | Path) -> Path:
 
 
 def absolute_path(path: str | Path) -> Path:
-    """Return a path that means the same from every folder.
+    """Return a path that means the same from every folder, without ``..``; links keep their names.
 
     Raises:
         ValueError: it starts with a home folder that does not exist.
     """
-    return expand_home(path).absolute()
+    absolute = expand_home(path).absolute()
+    ups = [position for position, part in enumerate(absolute.parts, start=1) if part == ".."]
+    if not ups:
+        return absolute
+    # What is above a link is above its target: only the system knows.
+    return Path(*absolute.parts[: ups[-1]]).resolve().joinpath(*absolute.parts[ups[-1] :])

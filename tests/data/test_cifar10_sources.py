@@ -208,7 +208,10 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
         "cifar-100-python.tar.gz is not CIFAR-10's archive",
     ),
     "an archive that is not there": (lambda home: home / "c.tar.gz", "there is no archive .*/c.tar.gz"),
-    "a URL": (lambda home: home / "https:" / "x.org" / "cifar", "/https:/x.org/cifar looks like a URL: expected a folder"),
+    "a URL": (
+        lambda home: home / "https:" / "x.org" / "cifar",
+        "/https:/x.org/cifar looks like a URL: expected a folder",
+    ),
     "a batch missing": (
         lambda home: without(home, "batches/cifar-10-batches-py/data_batch_2"),
         "data_batch_2 is missing",

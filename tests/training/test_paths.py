@@ -9,6 +9,8 @@ import torch
 import yaml
 from helpers import INTERRUPT, Command, file_contents, read_summary
 
+from optimcifar.paths import absolute_path
+
 RUN = Path("lightning_logs/version_0")
 CHECKPOINT = RUN / "checkpoints" / "last.ckpt"
 SMALL = ("--data.val_size", 20, "--trainer.max_epochs", 2)
@@ -68,6 +70,31 @@ def test_run_stores_absolute_paths(optimcifar: Command, image_folders: Path) -> 
     assert config["data"]["init_args"]["root"] == str(image_folders)
     assert checkpoint["datamodule_hyper_parameters"]["root"] == str(image_folders)
     assert read_summary(RUN)["hyperparameters"]["data.root"] == str(image_folders)
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("images", "here/images"),
+        (".", "here"),
+        ("./images/", "here/images"),
+        ("..", ""),
+        ("../there/images", "there/images"),
+        ("a/../images", "here/images"),
+        ("link", "here/link"),
+        ("link/images", "here/link/images"),
+        ("link/../images", "there/images"),  # above the link's target, which is there/inner
+        ("../here/link", "here/link"),
+        ("~/images", "there/images"),
+    ],
+)
+def test_path_is_written_in_one_way(typed: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("here", "there/inner"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "there" / "inner")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path / "there"))
+    assert absolute_path(typed) == tmp_path / expected
 
 
 @pytest.mark.parametrize("where", ["an option", "a configuration"])
