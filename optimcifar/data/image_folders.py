@@ -157,9 +157,19 @@ def _read_cache(cache: Path, fingerprint: str) -> Images | None:
 
 def _write_cache(cache: Path, images: Images, fingerprint: str) -> None:
     try:
+        if _is_of_somebody_else(cache):
+            raise FileExistsError(f"{cache} is another file")
         with tempfile.TemporaryDirectory(dir=cache.parent, prefix=f".{cache.stem}-") as folder:
             part = Path(folder) / cache.name
             np.savez(part, pixels=images.pixels.numpy(), labels=images.labels.numpy(), fingerprint=fingerprint)
             part.replace(cache)
     except OSError as error:
         warnings.warn(f"cannot cache the decoded images for the next run: {error}", stacklevel=2)
+
+
+def _is_of_somebody_else(cache: Path) -> bool:
+    """Return whether a file in the cache's place holds other arrays; a damaged one holds none."""
+    if not zipfile.is_zipfile(cache):
+        return False
+    with zipfile.ZipFile(cache) as arrays:
+        return "fingerprint.npy" not in arrays.namelist()

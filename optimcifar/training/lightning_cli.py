@@ -157,17 +157,17 @@ class TrainingCLI(LightningCLI):
 
         Raises:
             UsageError: the settings differ from those that the checkpoint was trained with.
-            FileNotFoundError: the images that the checkpoint was trained with are gone.
+            FileNotFoundError: the images that the run was trained with are gone.
         """
         super().parse_arguments(parser, args)
         self.config = _with_absolute_paths(self.config)
+        self._require_same_data()
         if not self._checkpoint:
             return
         self.config.weights_only = True  # a checkpoint is data: no code in it is executed
         # Only fit writes it to a file.
         self.config.ckpt_path = str(self._checkpoint.absolute() if self.command == "fit" else self._checkpoint)
         known = self._checkpoint_defaults
-        self._require_data(known.get("data", {}).get("init_args", {}))
         for key in MODEL_ARGUMENTS if self.command == "fit" else ():
             if f"model.{key}" in known and _plain(self.config.model[key]) != _plain(known[f"model.{key}"]):
                 raise UsageError(
@@ -175,14 +175,16 @@ class TrainingCLI(LightningCLI):
                     "same settings only; leave the option out, or start a new run without --ckpt_path"
                 )
 
-    def _require_data(self, known: dict[str, Any]) -> None:
-        """Refuse to go on where the data that a checkpoint was trained with were; others may come from a download."""
-        for name, value in self.config.data.get("init_args", {}).items():
-            if isinstance(value, Path) and name in known and not value.exists() and absolute_path(known[name]) == value:
-                raise FileNotFoundError(
-                    f"{self._checkpoint} was trained with --data.{name} {known[name]}, which does not exist: "
-                    f"say where the same images are now, with --data.{name}"
-                )
+    def _require_same_data(self) -> None:
+        """Refuse to go on where a run's data are gone: others could be downloaded in their place."""
+        stored = self._checkpoint_defaults.get("data", {}).get("init_args", {})
+        data = self.config.data.get("init_args", {}) if self.config.data else {}
+        for name, path in [(name, value) for name, value in data.items() if isinstance(value, Path)]:
+            is_stored = name in stored and absolute_path(stored[name]) == path
+            if (self._resumed or is_stored) and not path.exists():
+                run = self._resumed.path if self._resumed else self._checkpoint
+                advice = "put it back" if self._resumed else f"put it back, or say where it is now, with --data.{name}"
+                raise FileNotFoundError(f"{run} was trained with --data.{name} {path}, which does not exist: {advice}")
 
     def instantiate_classes(self) -> None:
         """Build the model, the data and the trainer.

@@ -151,6 +151,15 @@ def test_cache_of_another_format_is_rebuilt(image_folders: Path, monkeypatch: py
     assert cache.read_bytes() != before
 
 
+def test_arrays_of_a_persons_own_are_not_overwritten(image_folders: Path) -> None:
+    np.savez(image_folders / "train.npz", pixels=np.zeros(3))
+    before = (image_folders / "train.npz").read_bytes()
+    with pytest.warns(UserWarning, match=r"cannot cache the decoded images for the next run: .*/train\.npz is another"):
+        images = CIFAR10DataModule(image_folders).read_train()
+    assert len(images.labels) == 60
+    assert (image_folders / "train.npz").read_bytes() == before
+
+
 def test_read_only_folder_is_read_without_a_cache(image_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
         raise PermissionError(13, "Permission denied", "folder")

@@ -142,11 +142,29 @@ def test_images_that_are_gone_are_not_replaced_by_a_download(
     outcome = optimcifar(command, "--ckpt_path", CHECKPOINT)
     assert outcome.status == 1
     assert f"{CHECKPOINT} was trained with --data.root " in outcome.err
-    assert "say where the same images are now, with --data.root\n" in outcome.err
+    assert "which does not exist: put it back, or say where it is now, with --data.root\n" in outcome.err
     assert file_contents(tmp_path) == before
     assert not image_folders.exists()
     options = ("--trainer.max_epochs", 3) if command == "fit" else ()
     assert optimcifar(command, "--ckpt_path", CHECKPOINT, "--data.root", "moved", *options).status == 0
+
+
+@pytest.mark.parametrize("checkpoint", [True, False], ids=["with a checkpoint", "without"])
+def test_resumed_run_does_not_download_images_that_are_gone(
+    checkpoint: bool, optimcifar: Command, image_folders: Path, tmp_path: Path
+) -> None:
+    assert optimcifar("fit", "--data.root", "folders", *SMALL, INTERRUPT).status == 130
+    if not checkpoint:
+        CHECKPOINT.unlink()
+    image_folders.rename(tmp_path / "moved")
+    outcome = optimcifar("resume", RUN)
+    assert outcome.status == 1
+    assert outcome.err == (
+        f"optimcifar: {RUN} was trained with --data.root {image_folders}, which does not exist: put it back\n"
+    )
+    (tmp_path / "moved").rename(image_folders)
+    # Without a checkpoint the run starts again, and is interrupted again.
+    assert optimcifar("resume", RUN).status == (0 if checkpoint else 130)
 
 
 def test_root_that_is_not_recognised_leaves_nothing_behind(optimcifar: Command, tmp_path: Path) -> None:
