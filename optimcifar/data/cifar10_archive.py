@@ -89,16 +89,22 @@ class Archive(Batches):
         """Unpack the archive once. The folder appears atomically: it is never incomplete.
 
         Raises:
-            DataError: the archive is damaged, or another file.
-            OSError: there is no room beside the archive, or no permission to write.
+            DataError: the archive is damaged or another file, or cannot be unpacked beside itself.
         """
         if (found := _md5(self.file)) != ARCHIVE_MD5:
             raise DataError(
                 f"{self.file} is not CIFAR-10's archive {ARCHIVE}, or is damaged: its md5 is {found}, "
                 f"expected {ARCHIVE_MD5}\nReplace it, or download the archive to an empty folder: --data.root DIR"
             )
-        if not self.folder.is_dir():
+        if self.folder.is_dir():
+            return
+        try:
             _unpack(self.file, self.folder)
+        except OSError as error:
+            raise DataError(
+                f"{self.file} cannot be unpacked in its folder: {error.strerror or error}\n"
+                "Unpack it elsewhere, and name that folder: --data.root DIR"
+            ) from error
 
 
 @dataclass(frozen=True)

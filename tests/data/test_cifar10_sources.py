@@ -99,6 +99,15 @@ def test_archive_is_unpacked_once(home: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (home / "archive").rglob("*")} == before
 
 
+def test_archive_in_a_read_only_folder_is_to_be_unpacked_elsewhere(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError(30, "Read-only file system", "folder")
+
+    monkeypatch.setattr("tempfile.TemporaryDirectory", refuse)
+    with pytest.raises(DataError, match=r"gz cannot be unpacked in its folder: Read-only file system\nUnpack it"):
+        read(home / "archive")
+
+
 # Roots in which the class folders are found.
 FOLDERS: dict[str, Callable[[Path], Path]] = {
     "as documented": lambda home: home / "folders",
