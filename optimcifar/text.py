@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 _LONGEST_LINE = 300
+
+# A list in a message has at most so many names.
+_MOST_NAMES = 6
 
 
 def count(number: int, noun: str) -> str:
     """Write a number with its noun: ``1 run``, ``24 runs``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listing(names: Iterable[str]) -> str:
+    """List names: ``a, b``, ``a, b, c, d, e, f and 4 more``, or ``nothing``."""
+    every = list(names)
+    shown = ", ".join(every[:_MOST_NAMES]) or "nothing"
+    return f"{shown} and {len(every) - _MOST_NAMES} more" if len(every) > _MOST_NAMES else shown
 
 
 def first_lines(text: str) -> str:

@@ -127,6 +127,17 @@ def test_a_replaced_class_leaves_its_arguments_behind() -> None:
     assert parsed.subject.optimizer.init_args.lr == 0.5
 
 
+def test_a_union_that_starts_with_path_is_parsed_to_a_path() -> None:
+    """training/lightning_cli.py: makes such arguments absolute."""
+
+    def function(root: Path | str = "data") -> None: ...
+
+    made = LightningArgumentParser(exit_on_error=False)
+    made.add_function_arguments(function)
+    for options in ([], ["--root", "data"], ["--root=~/data"]):
+        assert isinstance(made.parse_args(options).root, Path), options
+
+
 def test_a_parser_lists_its_actions() -> None:
     """training/arguments.py: makes the length of a schedule optional."""
     made = LightningArgumentParser(exit_on_error=False)

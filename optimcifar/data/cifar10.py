@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
-from optimcifar.data.cifar10_archive import BATCHES, ensure_batches, read_batches
+from optimcifar.data.cifar10_sources import CLASS_NAMES, Source, find_images
 from optimcifar.data.datamodule import ImageDataModule
-from optimcifar.data.image_folders import file_format, has_image_folders, read_image_folder
 from optimcifar.data.images import Images
+from optimcifar.paths import absolute_path
 
 
 class CIFAR10DataModule(ImageDataModule):
     """CIFAR-10: 50,000 training and 10,000 test images, 32x32 RGB, in ten classes.
 
-    Reads the first of these found in ``root``:
+    Reads the first of these that ``root`` holds:
 
-    - ``cifar-10-batches-py/``, torchvision's folder;
-    - ``train/<class>/*.png|jpg`` and ``test/<class>/...``, decoded once into ``train.npz`` and ``test.npz``;
-    - ``cifar-10-python.tar.gz``, the official archive, unpacked once.
+    - ``cifar-10-batches-py/``, torchvision's folder, or its files themselves;
+    - ``train/<class>/*.png|jpg`` and ``test/<class>/...``, in any capitals, decoded once into ``train.npz`` and
+      ``test.npz`` beside them;
+    - ``cifar-10-python.tar.gz``, the official archive, unpacked once beside itself.
 
-    If there is none, downloads the archive.
+    ``root`` may also be the archive itself. If it is empty or missing, the archive is downloaded to it.
 
     Args:
-        root: folder with the images; a download goes here too.
+        root: the folder or archive with the images; stored as an absolute path, ``~`` is the home folder.
         batch_size: training images per batch and process, at least 1.
         val_size: number of training images held out for validation, the same share of every class; 0 trains on
             all images and skips validation.
@@ -36,32 +38,36 @@ class CIFAR10DataModule(ImageDataModule):
     Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
     """
 
-    class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    class_names = CLASS_NAMES
 
     def __init__(
         self,
-        root: str = "data",
+        root: Path | str = "data",
         batch_size: int = 64,
         val_size: int = 5000,
         mean: float | list[float] = 0.5,
         std: float | list[float] = 0.5,
         seed: int = 0,
     ) -> None:
+        if root is None:  # in YAML, ~ alone means nothing
+            raise ValueError("root must be a folder or an archive, got nothing; the home folder is ~/")
         super().__init__(batch_size, val_size, mean, std, seed)
-        self.root = Path(root)
+        self.root = absolute_path(root)
+        root = str(self.root)  # what a checkpoint holds
         self.save_hyperparameters(logger=False)
 
     @property
     def dataset_name(self) -> str:
         """``CIFAR-10``, with the file format for image folders, which may be lossy copies."""
-        if self._reads_folders():
-            return f"CIFAR-10, {file_format(self.root / 'train' / self.class_names[0])} copy"
-        return "CIFAR-10"
+        return self._source.dataset_name
 
     def prepare_data(self) -> None:
-        """Unpack or download the archive unless the images are already there."""
-        if not self._reads_folders():
-            ensure_batches(self.root)
+        """Unpack or download the archive unless the images are already there.
+
+        Raises:
+            DataError: ``root`` holds something else, or the images cannot be downloaded.
+        """
+        self._source.prepare()
 
     def read_train(self) -> Images:
         """Return the 50,000 training images.
@@ -69,7 +75,7 @@ class CIFAR10DataModule(ImageDataModule):
         Raises:
             DataError: a file is missing or damaged.
         """
-        return self._read("train")
+        return self._source.read("train")
 
     def read_test(self) -> Images:
         """Return the 10,000 test images.
@@ -77,12 +83,9 @@ class CIFAR10DataModule(ImageDataModule):
         Raises:
             DataError: a file is missing or damaged.
         """
-        return self._read("test")
+        return self._source.read("test")
 
-    def _reads_folders(self) -> bool:
-        return not (self.root / BATCHES).is_dir() and has_image_folders(self.root, self.class_names)
-
-    def _read(self, part: str) -> Images:
-        if self._reads_folders():
-            return read_image_folder(self.root / part, self.class_names)
-        return read_batches(self.root, train=part == "train")
+    @cached_property
+    def _source(self) -> Source:
+        # Found once: a run names the images that it read, whatever happens to the folder meanwhile.
+        return find_images(self.root)

@@ -8,7 +8,8 @@ import tarfile
 import tempfile
 import urllib.error
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,49 +32,120 @@ MIRRORS = (
 _TIMEOUT = 30.0
 
 
-def ensure_batches(root: Path) -> None:
-    """Create ``root/cifar-10-batches-py`` from the archive in ``root``, downloading the archive if needed.
+@dataclass(frozen=True)
+class Batches:
+    """The official batches.
 
-    Verifies the md5 before unpacking, and downloads again if it is wrong. The folder appears atomically: it is never
-    incomplete.
-
-    Raises:
-        DataError: no mirror provided the archive.
-        OSError: ``root`` is not writable.
+    Args:
+        folder: the folder with ``data_batch_1`` and so on, ``cifar-10-batches-py`` in the official archive.
     """
-    if (root / BATCHES).is_dir():
-        return
-    archive = root / ARCHIVE
-    found = archive.is_file()
-    if not (found and _is_intact(archive)):
-        if found:
-            print(f"{archive} is damaged or partial (its md5 is wrong): downloading it again", flush=True)
-        root.mkdir(parents=True, exist_ok=True)
-        _download(archive)
-    _unpack(archive, root)
+
+    folder: Path
+
+    dataset_name = "CIFAR-10"
+
+    @property
+    def found(self) -> bool:
+        """Whether any batch is there; whether all are is checked when they are read."""
+        return any((self.folder / name).is_file() for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"))
+
+    def prepare(self) -> None:
+        """Do nothing: the batches are there."""
+
+    def read(self, part: str) -> Images:
+        """Read the images of ``train`` or ``test``, after verifying the md5 of every batch that holds them.
+
+        Raises:
+            DataError: a batch is missing or damaged.
+        """
+        # Imported here because it takes half a second and is needed nowhere else.
+        from torchvision.datasets import CIFAR10
+
+        class Part(CIFAR10):  # type: ignore[misc]  # torchvision has no types
+            base_folder = ""  # the batches lie in the root itself, whatever it is called
+            train_list = CIFAR10.train_list if part == "train" else []
+            test_list = CIFAR10.test_list if part == "test" else []
+
+        try:
+            dataset = Part(str(self.folder), train=part == "train")
+        except RuntimeError as error:
+            files = [*Part.train_list, *Part.test_list, (Part.meta["filename"], Part.meta["md5"])]
+            raise DataError(_describe_damage(self.folder, dict(files))) from error
+        return Images(torch.from_numpy(np.ascontiguousarray(dataset.data)), torch.tensor(dataset.targets))
 
 
-def read_batches(root: Path, train: bool) -> Images:
-    """Read the training or test images of ``root/cifar-10-batches-py``, after verifying every batch's md5.
+@dataclass(frozen=True)
+class Archive(Batches):
+    """The official archive, whatever it is called, and the batches unpacked from it.
 
-    Raises:
-        DataError: a batch is missing or damaged.
+    Args:
+        folder: where the batches are, or will be.
+        file: the archive.
     """
-    # Imported here because it takes half a second and is needed nowhere else.
-    from torchvision.datasets import CIFAR10
 
-    try:
-        dataset = CIFAR10(str(root), train=train)
-    except RuntimeError as error:
-        raise DataError(
-            f"{root / BATCHES} is incomplete or damaged: delete this folder to have it recreated"
-        ) from error
-    return Images(torch.from_numpy(np.ascontiguousarray(dataset.data)), torch.tensor(dataset.targets))
+    file: Path
+
+    def prepare(self) -> None:
+        """Unpack the archive once. The folder appears atomically: it is never incomplete.
+
+        Raises:
+            DataError: the archive is damaged or another file, or cannot be unpacked beside itself.
+        """
+        if (found := _md5(self.file)) != ARCHIVE_MD5:
+            raise DataError(
+                f"{self.file} is not CIFAR-10's archive {ARCHIVE}, or is damaged: its md5 is {found}, "
+                f"expected {ARCHIVE_MD5}\nReplace it, or download the archive to an empty folder: --data.root DIR"
+            )
+        if self.folder.is_dir():
+            return
+        try:
+            _unpack(self.file, self.folder)
+        except OSError as error:
+            raise DataError(
+                f"{self.file} cannot be unpacked in its folder: {error.strerror or error}\n"
+                "Unpack it elsewhere, and name that folder: --data.root DIR"
+            ) from error
 
 
-def _is_intact(archive: Path) -> bool:
-    with archive.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest() == ARCHIVE_MD5
+@dataclass(frozen=True)
+class Download(Archive):
+    """The official archive that is still to be downloaded."""
+
+    def prepare(self) -> None:
+        """Download the archive and unpack it. Folders made for a download that fails are removed.
+
+        Raises:
+            DataError: no mirror provided the archive.
+            OSError: there is no room for it, or no permission to write.
+        """
+        root = self.file.parent
+        made = [folder for folder in (root, *root.parents) if not folder.exists()]
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            _download(self.file)
+        except BaseException:
+            with suppress(OSError):  # another process downloads to it
+                for folder in made:
+                    folder.rmdir()
+            raise
+        _unpack(self.file, self.folder)
+
+
+def _describe_damage(folder: Path, files: dict[str, str]) -> str:
+    """Name the first file that is missing or has not the expected md5."""
+    path = next((folder / name for name, md5 in files.items() if not _has_md5(folder / name, md5)), folder)
+    problem = "is damaged: its md5 is wrong" if path.exists() else "is missing"
+    advice = "Put the official archive's file there, or download it to an empty folder: --data.root DIR"
+    return f"{path} {problem}\n{advice}"
+
+
+def _has_md5(path: Path, md5: str) -> bool:
+    return path.is_file() and _md5(path) == md5
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _download(archive: Path) -> None:
@@ -88,7 +160,7 @@ def _download(archive: Path) -> None:
             except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
                 reasons.append(str(getattr(error, "reason", error)))
                 continue
-            if _is_intact(part):
+            if _md5(part) == ARCHIVE_MD5:
                 part.replace(archive)
                 return
             reasons.append("its md5 is wrong")
@@ -110,13 +182,13 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _unpack(archive: Path, root: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=root, prefix=".unpack-") as folder:
+def _unpack(archive: Path, batches: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=batches.parent, prefix=".unpack-") as folder:
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
         try:
-            (Path(folder) / BATCHES).replace(root / BATCHES)
+            (Path(folder) / BATCHES).replace(batches)
         except OSError:
-            if not (root / BATCHES).is_dir():
+            if not batches.is_dir():
                 raise
             # Another process was faster.

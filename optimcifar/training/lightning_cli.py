@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ from optimcifar.data.shapes10 import Shapes10DataModule  # noqa: F401
 from optimcifar.errors import UsageError
 from optimcifar.optim.muon import MuonWithAux  # noqa: F401
 from optimcifar.optim.schedules import ChainedSchedule, SequentialSchedule  # noqa: F401
+from optimcifar.paths import absolute_path, expand_home
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.runs.checkpoint_io import AtomicCheckpointIO
 from optimcifar.runs.folder import RunFolder
@@ -101,7 +103,7 @@ class TrainingCLI(LightningCLI):
         self._resumed = resumed
         self._only = only
         arguments = read_arguments(options)
-        self._checkpoint = arguments.checkpoint
+        self._checkpoint = expand_home(arguments.checkpoint) if arguments.checkpoint else None
         if command != "fit" and not self._checkpoint:
             raise UsageError(f"{command} needs --ckpt_path FILE: the checkpoint of a training run")
         self._checkpoint_defaults = read_checkpoint_defaults(self._checkpoint) if self._checkpoint else {}
@@ -150,13 +152,21 @@ class TrainingCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the options; a checkpoint's settings are their defaults.
 
+        Arguments of type ``Path`` become absolute, so that ``config.yaml`` and the checkpoints that hold them mean the
+        same files from every folder.
+
         Raises:
             UsageError: the settings differ from those that the checkpoint was trained with.
+            FileNotFoundError: the images that the run was trained with are gone.
         """
         super().parse_arguments(parser, args)
+        self.config = _with_absolute_paths(self.config)
+        self._require_same_data()
         if not self._checkpoint:
             return
         self.config.weights_only = True  # a checkpoint is data: no code in it is executed
+        # Only fit writes it to a file.
+        self.config.ckpt_path = str(self._checkpoint.absolute() if self.command == "fit" else self._checkpoint)
         known = self._checkpoint_defaults
         for key in MODEL_ARGUMENTS if self.command == "fit" else ():
             if f"model.{key}" in known and _plain(self.config.model[key]) != _plain(known[f"model.{key}"]):
@@ -164,6 +174,17 @@ class TrainingCLI(LightningCLI):
                     f"--model.{key} differs from what {self._checkpoint} was trained with: training goes on with the "
                     "same settings only; leave the option out, or start a new run without --ckpt_path"
                 )
+
+    def _require_same_data(self) -> None:
+        """Refuse to go on where a run's data are gone: others could be downloaded in their place."""
+        stored = self._checkpoint_defaults.get("data", {}).get("init_args", {})
+        data = self.config.data.get("init_args", {}) if self.config.data else {}
+        for name, path in [(name, value) for name, value in data.items() if isinstance(value, Path)]:
+            is_stored = name in stored and absolute_path(stored[name]) == path
+            if (self._resumed or is_stored) and not path.exists():
+                run = self._resumed.path if self._resumed else self._checkpoint
+                advice = "put it back" if self._resumed else f"put it back, or say where it is now, with --data.{name}"
+                raise FileNotFoundError(f"{run} was trained with --data.{name} {path}, which does not exist: {advice}")
 
     def instantiate_classes(self) -> None:
         """Build the model, the data and the trainer.
@@ -254,6 +275,16 @@ def _check_accelerator(accelerator: object) -> None:
             f"--trainer.accelerator {accelerator}: PyTorch finds no GPU on this machine; "
             "leave the option out or use --trainer.accelerator cpu"
         )
+
+
+def _with_absolute_paths(value: Any) -> Any:
+    """Return a value with absolute paths, in place of any ``Path`` in it."""
+    if isinstance(value, Path):
+        return absolute_path(value)
+    if isinstance(value, (Namespace, dict)):
+        for key, item in vars(value).items() if isinstance(value, Namespace) else value.items():
+            value[key] = _with_absolute_paths(item)
+    return [_with_absolute_paths(item) for item in value] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:
