@@ -138,3 +138,25 @@ def test_idle_threads_sleep_soon_unless_the_user_says_otherwise(
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     optimcifar("--version")
     assert "GOMP_SPINCOUNT" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--config x fit", "optimcifar fit ... --config ..."),
+        ("-c x fit", "optimcifar fit ... -c ..."),
+        ("--trainer.max_epochs 1 fit", "optimcifar fit ... --trainer.max_epochs ..."),
+        ("--csv rates.csv schedule", "optimcifar schedule ... --csv ..."),
+        ("--ckpt_path last.ckpt test", "optimcifar test ... --ckpt_path ..."),
+        ("--ckpt_path last.ckpt validate", "optimcifar validate ... --ckpt_path ..."),
+        ("--ckpt_path last.ckpt predict", "optimcifar predict ... --ckpt_path ..."),
+        ("--seeds 3 compare a.yaml", "optimcifar compare ... --seeds ..."),
+        ("--out a report b", "optimcifar report ... --out ..."),
+        ("--trainer.max_epochs 1 resume a", "optimcifar resume ... --trainer.max_epochs ..."),
+        ("--config x", "optimcifar fit ... --config ..."),
+    ],
+)
+def test_options_before_the_command_are_refused(words: str, message: str, optimcifar: Command) -> None:
+    outcome = optimcifar(*words.split())
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err == f"optimcifar: name the command before its options: {message}\n"
