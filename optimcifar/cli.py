@@ -34,6 +34,8 @@ options:
   -h, --help   this text; after a command, its own options
   --version    the version
 
+Configurations are read first, in their order. All other options override them, wherever they stand.
+
 examples:
   optimcifar fit --config configs/rmsprop.yaml
   optimcifar fit --config configs/rmsprop.yaml --data Shapes10DataModule     (no download)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 
 # What to print where a character cannot be shown.
-_PLAIN = {"±": "+-", "Δ": "delta", "…": "...", "–": "-", "—": "-", "×": "x", "≤": "<=", "≥": ">="}
+_PLAIN = {"±": "+-", "Δ": "delta"}
 
 _ERRORS = "optimcifar.plain"
 
@@ -55,7 +55,8 @@ def flush_output() -> OSError | None:
 def reader_is_gone() -> bool:
     """Return whether nobody reads standard output any more."""
     try:
-        print(flush=True)
+        sys.stdout.write("\n")
+        sys.stdout.flush()
     except BrokenPipeError:
         _discard_output()
         return True

@@ -65,14 +65,13 @@ class Parser(LightningArgumentParser):
         Raises:
             UsageError: it is wrong; the message names its file.
         """
+        path = self._files.get(cfg_str)
         try:
-            if cfg_str in self._files:
+            if path:
                 check_keys(yaml.safe_load(cfg_str), self._option_names() - _NOT_IN_FILES)
             parsed: Namespace = super().parse_string(cfg_str, *args, **kwargs)
         except UsageError as error:
-            if cfg_str not in self._files:
-                raise
-            raise UsageError(f"{self._files[cfg_str]}: {str(error).removeprefix('--')}") from error
+            raise UsageError(f"{path}: {str(error).removeprefix('--')}") if path else error from error
         return parsed
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
@@ -121,25 +120,28 @@ def read_arguments(typed: Sequence[str]) -> Arguments:
     files: dict[str, Path] = {}
     checkpoint: Any = None
     for option in sorted_options(typed):
-        if option.name == "--config":
-            if not option.value:
-                raise UsageError("--config needs the name of a file")
-            path = Path(option.value)
-            text, tree = read_config(path)
-            files[text] = path
-            option = replace(option, value=text, joined=True)  # noqa: PLW2901  the text for the file's name
-        elif option.name in _GROUPS and option.value is not None:
-            text, group = _read_group(option.name, option.value)
-            tree = {option.name.removeprefix("--"): group}
-            option = replace(option, value=text)  # noqa: PLW2901
-        else:
-            tree = _tree(option)
+        read, tree = _read(option)
+        if read.name == "--config":
+            files[str(read.value)] = Path(str(option.value))
         checkpoint = tree.get("ckpt_path", checkpoint)
         for named in _CLASS_OPTIONS:
             if _names_class(tree, named):
                 options += [named, "null"]
-        options += option.words
+        options += read.words
     return Arguments(options, files, None if checkpoint is None else Path(str(checkpoint)))
+
+
+def _read(option: Option) -> tuple[Option, dict[str, Any]]:
+    """Return an option with the text of the file that it names, if it names one; and as a configuration's tree."""
+    if option.name == "--config":
+        if not option.value:
+            raise UsageError("--config needs the name of a file")
+        text, tree = read_config(Path(option.value))
+        return replace(option, value=text, joined=True), tree
+    if option.name in _GROUPS and option.value is not None:
+        text, group = _read_group(option.name, option.value)
+        return replace(option, value=text), {option.name.removeprefix("--"): group}
+    return option, _tree(option)
 
 
 def _read_group(name: str, value: str) -> tuple[str, dict[str, Any]]:
