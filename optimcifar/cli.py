@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from optimcifar import __version__
 from optimcifar.errors import UsageError, UsageParser, error_message
+from optimcifar.output import any_text, flush_output, reader_is_gone
 
 if TYPE_CHECKING:
     from optimcifar.training.run import RunOutcome
@@ -33,6 +34,8 @@ options:
   -h, --help   this text; after a command, its own options
   --version    the version
 
+Configurations are read first, in their order. All other options override them, wherever they stand.
+
 examples:
   optimcifar fit --config configs/rmsprop.yaml
   optimcifar fit --config configs/rmsprop.yaml --data Shapes10DataModule     (no download)
@@ -40,10 +43,16 @@ examples:
   optimcifar test --ckpt_path lightning_logs/version_0/checkpoints/last.ckpt"""
 
 _DONE, _FAILED, _WRONG_USAGE, _DIVERGED, _INTERRUPTED = 0, 1, 2, 3, 130
+# A shell's status for a program whose reader is gone, as in `optimcifar report FOLDER | head -1`.
+_NO_READER = 141
+
+_COMMANDS = ("fit", "schedule", "resume", "validate", "test", "predict", "compare", "report")
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0 done, 1 failed, 2 wrong usage, 3 diverged, 130 interrupted.
+    """Run the command line and return its exit status.
+
+    0 done, 1 failed, 2 wrong usage, 3 diverged, 130 interrupted, 141 nobody reads what it prints any more.
 
     Errors are one or two lines on standard error; ``OPTIMCIFAR_DEBUG=1`` shows the traceback.
 
@@ -52,22 +61,42 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if args is None else args)
     _let_idle_threads_sleep()
-    if arguments[:1] in ([], ["-h"], ["--help"]):
-        print(_HELP)
-        return _DONE
-    if arguments == ["--version"]:
-        print(f"optimcifar {__version__}")
-        return _DONE
+    with any_text():
+        status = _status(arguments)
+        if error := flush_output():
+            return _NO_READER if isinstance(error, BrokenPipeError) else _error_status(error)
+        return status
+
+
+def _status(arguments: list[str]) -> int:
     try:
-        return _command(arguments[0])(arguments[1:])
+        return _run(arguments)
+    except SystemExit as end:  # argparse has printed the help
+        return int(end.code or 0)
     except KeyboardInterrupt as error:
         print(f"optimcifar: interrupted{error}", file=sys.stderr)
         return _INTERRUPTED
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and reader_is_gone():
+            return _NO_READER
         if os.environ.get("OPTIMCIFAR_DEBUG") == "1":
             raise
-        print(f"optimcifar: {error_message(error)}", file=sys.stderr)
-        return _WRONG_USAGE if isinstance(error, (ValueError, TypeError)) else _FAILED
+        return _error_status(error)
+
+
+def _error_status(error: Exception) -> int:
+    print(f"optimcifar: {error_message(error)}", file=sys.stderr)
+    return _WRONG_USAGE if isinstance(error, (ValueError, TypeError)) else _FAILED
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments[:1] in ([], ["-h"], ["--help"]):
+        print(_HELP)
+        return _DONE
+    if arguments[:1] == ["--version"]:
+        print(f"optimcifar {__version__}")
+        return _DONE
+    return _command(arguments)(arguments[1:])
 
 
 def _let_idle_threads_sleep() -> None:
@@ -80,8 +109,9 @@ def _let_idle_threads_sleep() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
-def _command(name: str) -> Callable[[list[str]], int]:
+def _command(arguments: list[str]) -> Callable[[list[str]], int]:
     """Return a command's function. Importing torch takes seconds, so a command imports only what it needs."""
+    name = arguments[0]
     if name in ("validate", "test", "predict"):
         return lambda options: _evaluate(name, options)
     if name in ("compare", "report"):
@@ -90,10 +120,10 @@ def _command(name: str) -> Callable[[list[str]], int]:
         return compare if name == "compare" else report
     commands = {"fit": _fit, "resume": _resume, "schedule": _schedule}
     if name.startswith("-"):
-        raise UsageError(f"name the command before its options: optimcifar fit {name} ...")
+        command = next((word for word in arguments if word in _COMMANDS), "fit")
+        raise UsageError(f"name the command before its options: optimcifar {command} ... {name} ...")
     if name not in commands:
-        known = "fit, schedule, resume, validate, test, predict, compare, report"
-        raise UsageError(f"invalid choice: {name!r} (choose from {known})")
+        raise UsageError(f"invalid choice: {name!r} (choose from {', '.join(_COMMANDS)})")
     return commands[name]
 
 

@@ -26,6 +26,6 @@ class UsageParser(argparse.ArgumentParser):
 
 def error_message(error: BaseException) -> str:
     """Describe an error in at most two lines."""
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return first_lines(str(error)) or type(error).__name__

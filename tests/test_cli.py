@@ -38,11 +38,7 @@ BAD_INPUT = [
     ("fit --model.optimizer json.Missing", 2, "--model.optimizer: module 'json' has no attribute 'Missing'"),
     ("fit --model.optimizer.learning 3", 2, "--model.optimizer.learning: torch.optim.SGD has no argument 'learning'"),
     ("fit --model.optimizer.lr fast", 2, "--model.optimizer.lr: expected float, got 'fast'"),
-    (
-        "fit --model.optimizer.lr 0.1 --model.optimizer Adam",
-        2,
-        "--model.optimizer must come before --model.optimizer.lr",
-    ),
+    ("fit --max_epochs 3", 2, "unrecognized arguments: --max_epochs 3; did you mean --trainer.max_epochs?"),
     ("fit --model.optimizer.lr -1", 2, "Invalid learning rate: -1.0"),
     ("fit --model.lr_scheduler StepLR", 2, "--model.lr_scheduler.step_size is missing"),
     (
@@ -65,8 +61,8 @@ BAD_INPUT = [
     ("fit --trainer.max_epochs soon", 2, "--trainer.max_epochs: expected int, got 'soon'"),
     ("fit --trainer.accelerator abacus", 2, "invalid accelerator name"),
     ("fit --config missing.yaml", 2, "missing.yaml"),
-    ("fit --config tab.yaml", 2, "tab.yaml, line 2: found character that cannot start any token"),
-    ("fit --config key.yaml", 2, "--model.foo: model has no argument 'foo'"),
+    ("fit --config tab.yaml", 2, "tab.yaml: line 2: found character that cannot start any token"),
+    ("fit --config key.yaml", 2, "key.yaml: model has no option 'foo'"),
     ("train", 2, "invalid choice: 'train'"),
     ("test", 2, "test needs --ckpt_path FILE"),
     ("test --ckpt_path missing.ckpt", 1, "there is no checkpoint missing.ckpt"),
@@ -142,3 +138,25 @@ def test_idle_threads_sleep_soon_unless_the_user_says_otherwise(
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     optimcifar("--version")
     assert "GOMP_SPINCOUNT" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--config x fit", "optimcifar fit ... --config ..."),
+        ("-c x fit", "optimcifar fit ... -c ..."),
+        ("--trainer.max_epochs 1 fit", "optimcifar fit ... --trainer.max_epochs ..."),
+        ("--csv rates.csv schedule", "optimcifar schedule ... --csv ..."),
+        ("--ckpt_path last.ckpt test", "optimcifar test ... --ckpt_path ..."),
+        ("--ckpt_path last.ckpt validate", "optimcifar validate ... --ckpt_path ..."),
+        ("--ckpt_path last.ckpt predict", "optimcifar predict ... --ckpt_path ..."),
+        ("--seeds 3 compare a.yaml", "optimcifar compare ... --seeds ..."),
+        ("--out a report b", "optimcifar report ... --out ..."),
+        ("--trainer.max_epochs 1 resume a", "optimcifar resume ... --trainer.max_epochs ..."),
+        ("--config x", "optimcifar fit ... --config ..."),
+    ],
+)
+def test_options_before_the_command_are_refused(words: str, message: str, optimcifar: Command) -> None:
+    outcome = optimcifar(*words.split())
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err == f"optimcifar: name the command before its options: {message}\n"

@@ -30,6 +30,7 @@ from torchmetrics import MeanMetric
 from optimcifar import ImageClassifier, RunLogger, Shapes10DataModule
 from optimcifar.optim.types import LRSchedulerCallable, OptimizerCallable
 from optimcifar.runs.folder import RunFolder
+from optimcifar.training.lightning_cli import Seed
 from optimcifar.training.run import _INTENDED
 
 
@@ -96,6 +97,7 @@ class Subject:
 def parser() -> LightningArgumentParser:
     made = LightningArgumentParser(exit_on_error=False)
     made.add_class_arguments(Subject, "subject")
+    made.add_argument("--seed", type=Seed, default=0)
     return made
 
 
@@ -109,6 +111,8 @@ def parser() -> LightningArgumentParser:
         (["--subject.optimizer", "Adam", "--subject.optimizer.rate", "1"], r"Option 'rate' is not accepted"),
         (["--subject.optimizer", "Adam", "--subject.optimizer.rate", "1"], r"class_path='torch.optim.Adam'"),
         (["--subject.lr_scheduler", "StepLR"], "arguments are required: step_size"),
+        (["--subjekt", "3"], "unrecognized arguments: --subjekt 3"),
+        (["--seed", "x"], "Not of type Seed"),
         (["--subject", "{rate: 1}"], "Group 'subject' does not accept option 'rate'"),
     ],
 )
@@ -138,8 +142,26 @@ def test_a_union_that_starts_with_path_is_parsed_to_a_path() -> None:
         assert isinstance(made.parse_args(options).root, Path), options
 
 
+def test_a_configuration_goes_through_parse_string_and_its_error_is_the_cause() -> None:
+    """training/arguments.py: names the file in the error, and says the error once."""
+
+    class Parsing(LightningArgumentParser):
+        def parse_string(self, cfg_str: str, *args: Any, **kwargs: Any) -> Any:
+            raise ValueError(f"no {cfg_str}")
+
+        def error(self, message: str, ex: Exception | None = None) -> Any:
+            raise RuntimeError(message) from ex
+
+    made = Parsing()
+    made.add_argument("--config", action="config")
+    with pytest.raises(RuntimeError) as caught:
+        made.parse_args(["--config=a: 1"])
+    assert isinstance(caught.value.__cause__, TypeError)
+    assert str(caught.value.__cause__.__cause__) == "no a: 1"
+
+
 def test_a_parser_lists_its_actions() -> None:
-    """training/arguments.py: makes the length of a schedule optional."""
+    """training/arguments.py: makes the length of a schedule optional, and knows the names of all options."""
     made = LightningArgumentParser(exit_on_error=False)
     made.add_class_arguments(StepLR, None, skip={"optimizer"})
     (action,) = (action for action in made._actions if action.dest == "step_size")

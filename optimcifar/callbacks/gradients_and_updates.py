@@ -19,6 +19,9 @@ class GradientsAndUpdates(HookCallback):
     ``update_ratio_<layer>`` is the 2-norm of the change of the weights, divided by the 2-norm of the weights. A layer
     is a module with parameters of its own, by its name in the network: ``grad_norm_conv1``.
 
+    A mean leaves out the steps in which there is nothing to measure: those of a layer without a gradient, and the
+    updates of weights that are all zero, which no ratio describes. An epoch without any other step logs nothing.
+
     It copies the weights in every step, so a run takes longer with it.
     """
 
@@ -27,7 +30,7 @@ class GradientsAndUpdates(HookCallback):
         self._layers: dict[str, list[nn.Parameter]] = {}
         self._before: dict[str, list[Tensor]] = {}
         self._sums: Tensor | None = None  # (layers, 2), on the device
-        self._steps = 0
+        self._steps: Tensor | None = None  # (layers, 2), the number of steps in each sum
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Register hooks on the first optimizer's steps."""
@@ -43,12 +46,13 @@ class GradientsAndUpdates(HookCallback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the means over the epoch's steps."""
-        if self._sums is None:
+        if self._sums is None or self._steps is None:
             return
-        means = (self._sums / self._steps).tolist()
-        for name, (gradient, update) in zip(self._layers, means, strict=True):
-            pl_module.log_dict({f"grad_norm_{name}": gradient, f"update_ratio_{name}": update})
-        self._sums, self._steps = None, 0
+        for name, sums, steps in zip(self._layers, self._sums.tolist(), self._steps.tolist(), strict=True):
+            for kind, total, number in zip(("grad_norm", "update_ratio"), sums, steps, strict=True):
+                if number:
+                    pl_module.log(f"{kind}_{name}", total / number)
+        self._sums = self._steps = None
 
     @torch.no_grad()
     def _copy_weights(self, *args: Any) -> None:
@@ -56,12 +60,15 @@ class GradientsAndUpdates(HookCallback):
 
     @torch.no_grad()
     def _measure(self, *args: Any) -> None:
-        norms = []
+        norms, counts = [], []
         for name, layer in self._layers.items():
             before = self._before[name]
-            gradient = get_total_norm([p.grad for p in layer if p.grad is not None])
+            gradients = [p.grad for p in layer if p.grad is not None]
             update = get_total_norm([p - old for p, old in zip(layer, before, strict=True)])
-            norms.append(torch.stack([gradient.to(update.device), update / get_total_norm(before)]))
-        measured = torch.stack(norms)
+            weights = get_total_norm(before)
+            ratio = torch.where(weights == 0, 0, update / weights)
+            norms.append(torch.stack([get_total_norm(gradients).to(update.device), ratio]))
+            counts.append(torch.stack([torch.full_like(weights, bool(gradients)), weights != 0]))
+        measured, counted = torch.stack(norms), torch.stack(counts)
         self._sums = measured if self._sums is None else self._sums + measured
-        self._steps += 1
+        self._steps = counted if self._steps is None else self._steps + counted

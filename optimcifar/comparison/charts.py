@@ -188,11 +188,13 @@ class Charts:
     def layers(self, metric: str, title: str) -> alt.ConcatChart | None:
         """Return the mean over seeds of a metric that was logged for each layer, one small picture per layer."""
         names = [name for run in self._comparison.runs for row in run.rows for name in row if name.startswith(metric)]
+        curves = {name: values for name in dict.fromkeys(names) if (values := _curves(self._comparison, name))}
+        scale, axis = _rate_scale([value for values in curves.values() for value in values])
         small = []
-        for name in dict.fromkeys(names):
-            base = self._base(_curves(self._comparison, name)).encode(
+        for name, values in curves.items():
+            base = self._base(values).encode(
                 x=alt.X("epoch:Q", axis=alt.Axis(format="d", tickMinStep=1), scale=alt.Scale(zero=False)),
-                y=alt.Y("mean:Q", title=None, scale=alt.Scale(type="log")),
+                y=alt.Y("mean:Q", title=None, scale=scale, axis=axis),
                 color=self._colour,
             )
             line = base.mark_line(strokeWidth=2).encode(strokeDash=self._dash)
@@ -263,7 +265,7 @@ def _curves(comparison: Comparison, metric: str) -> Values:
 
 
 def _rate_scale(values: Values) -> tuple[alt.Scale, alt.Axis]:
-    """Return a scale that distinguishes rates of all sizes, and zero too if a schedule reaches it."""
+    """Return a scale that distinguishes rates or norms of all sizes, and zero too if there is one."""
     rates = [value["mean"] for value in values if value["mean"] > 0]
     least, most = min(rates, default=1.0), max(rates, default=1.0)
     powers = [10.0**power for power in range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)]

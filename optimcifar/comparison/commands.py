@@ -119,7 +119,7 @@ def report(args: list[str]) -> int:
         UsageError: an option is wrong, or two runs are the same.
         RuntimeError: a folder holds no run, or a damaged one.
     """
-    options = _report_parser().parse_args(args)
+    options = _report_parser().parse_intermixed_args(args)
     _check_numbers(options)
     before = _read_choice(options.folders[0])
     target = options.target_acc if options.target_acc is not None else before.get("target_acc")
@@ -166,9 +166,16 @@ def _choose_baseline(names: list[str], baseline: str | None) -> str:
 
 
 def _read_choice(folder: Path) -> dict[str, Any]:
-    """Return the configurations, the baseline and the target of the comparison in a folder, if it holds one."""
-    try:
-        choice = json.loads((folder / _CHOICE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    """Return the configurations, the baseline and the target of the comparison in a folder, if it holds one.
+
+    Raises:
+        RuntimeError: the file is damaged.
+    """
+    path = folder / _CHOICE
+    if not path.exists():
         return {}
-    return choice if isinstance(choice, dict) else {}
+    try:
+        choice = json.loads(path.read_text(encoding="utf-8"))
+        return {"configurations": list(choice["configurations"]), **choice}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RuntimeError(f"{path} is damaged: remove it, and name the --baseline again") from error

@@ -119,11 +119,8 @@ def plan_runs(entries: list[Entry], seeds: list[int], options: list[str], out: P
     Raises:
         UsageError: an option cannot be the same for all runs.
     """
-    for option in options:
-        name = option.partition("=")[0]
-        decided = next((key for key in _DECIDED if name == key or name.startswith(f"{key}.")), None)
-        if decided:
-            raise UsageError(f"{name} cannot be given to compare: {_DECIDED[decided]}")
+    for option in (*options, *(option for entry in entries for option in entry.options[2:])):
+        _refuse_decided(option)
     runs = []
     for seed in seeds:
         for entry in entries:
@@ -131,5 +128,15 @@ def plan_runs(entries: list[Entry], seeds: list[int], options: list[str], out: P
             own = ["--seed_everything", str(seed), "--trainer.enable_progress_bar", "false"]
             own += ["--trainer.logger", "optimcifar.RunLogger", "--trainer.logger.save_dir", str(folder.parents[1])]
             own += ["--trainer.logger.name", folder.parent.name, "--trainer.logger.version", folder.name]
-            runs.append(Run(entry.name, seed, folder, (*entry.options, *options, *own)))
+            # An entry's own options come last, so that they hold for it and the others for the other entries.
+            runs.append(Run(entry.name, seed, folder, (*options, *entry.options, *own)))
     return runs
+
+
+def _refuse_decided(word: str) -> None:
+    name = word.partition("=")[0].removesuffix("+")
+    if name.startswith("-c") and not name.startswith("--"):
+        name = "-c"
+    for key, instead in _DECIDED.items():
+        if name == key or name.startswith(f"{key}."):
+            raise UsageError(f"{name} cannot be given to compare: {instead}")

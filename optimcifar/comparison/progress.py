@@ -66,17 +66,23 @@ def _ending(run: Run, end: RunEnd) -> str:
     if end.error:
         return f"{text}: {end.error}"
     finished = read_run(RunFolder(run.folder))
-    text += f", train loss {finished.final('train_loss'):.4f}"
-    if not math.isnan(finished.final("val_acc")):
-        text += f", val acc {finished.final('val_acc'):.4f}"
+    for name, metric in (("train loss", "train_loss"), ("val acc", "val_acc")):
+        if shown := _figure(finished.final(metric)):
+            text += f", {name} {shown}"
     return f"{text}, {finished.summary['train_seconds']:.1f} s of training"
 
 
 def _current(run: Run) -> tuple[str, ...]:
     result = read_run(RunFolder(run.folder))
     done, epochs = len(result.rows), result.summary.get("max_epochs")
+    epochs = epochs if epochs and epochs > 0 else None  # -1 stands for a run without an end
     left = ""
     if done and epochs:
         left = f"{sum(row['seconds'] for row in result.rows) / done * (epochs - done):.0f} s"
-    figures = (f"{result.final(name):.4f}" if done else "" for name in ("train_loss", "val_acc"))
+    figures = (_figure(result.final(name)) for name in ("train_loss", "val_acc"))
     return (f"{run.name} seed {run.seed}", f"{done}/{epochs or '?'}", *figures, left)
+
+
+def _figure(value: float) -> str:
+    """Write a metric; nothing for one that was not measured."""
+    return "" if math.isnan(value) else f"{value:.4f}"

@@ -55,10 +55,10 @@ def circumstances(comparison: Comparison) -> str:
         ("device", "device"),
     ):
         found = list(dict.fromkeys(str(run.summary[key]) for run in comparison.runs if key in run.summary))
-        parts.append(f"{text} {' and '.join(found)}")
+        parts += [f"{text} {' and '.join(found)}"] * bool(found)
     ended = [run for name in comparison.names for run in comparison.ended(name)]
     epochs = sorted({len(run.rows) for run in ended or comparison.runs})
-    parts.append(f"{' or '.join(map(str, epochs))} epochs")
+    parts.append(f"{' or '.join(map(str, epochs))} epoch{'' if epochs == [1] else 's'}")
     found_versions = [run.summary["versions"] for run in comparison.runs if "versions" in run.summary]
     versions = found_versions[0] if found_versions else {}
     parts += [f"{name} {versions[name]}" for name in ("optimcifar", "torch", "lightning") if name in versions]

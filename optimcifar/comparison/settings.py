@@ -10,6 +10,7 @@ import yaml
 from optimcifar.comparison.plan import Run
 from optimcifar.errors import UsageError
 from optimcifar.runs.folder import RunFolder
+from optimcifar.training.config_file import read_config
 
 # Where a run is written does not change its result.
 _PLACES = ("trainer.logger.",)
@@ -28,7 +29,7 @@ def refuse_changes(runs: list[Run], configurations: list[str]) -> None:
     for run, configuration in zip(runs, configurations, strict=True):
         path = RunFolder(run.folder).config
         if path.exists():
-            before, now = _settings(path.read_text(encoding="utf-8"), path), _settings(configuration, path)
+            before, now = _written_settings(path), _settings(yaml.safe_load(configuration))
             key = next((key for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key)), None)
             if key:
                 change = f"{key} was {before.get(key)!r}, and is now {now.get(key)!r}"
@@ -47,20 +48,23 @@ def refuse_equal_configurations(runs: list[Run], configurations: list[str]) -> N
     """
     seen: list[tuple[Run, dict[str, Any]]] = []
     for run, configuration in zip(runs, configurations, strict=True):
-        settings = _settings(configuration, run.folder)
+        settings = _settings(yaml.safe_load(configuration))
         for other, others in seen:
             if other.seed == run.seed and others == settings:
                 raise UsageError(f"{other.name} and {run.name} are the same configuration: leave one of them out")
         seen.append((run, settings))
 
 
-def _settings(text: str, path: Path) -> dict[str, Any]:
-    """Return the settings by flat name, without places."""
+def _written_settings(path: Path) -> dict[str, Any]:
     try:
-        settings = dict(_flat(yaml.safe_load(text)))
-    except yaml.YAMLError as error:
+        return _settings(read_config(path)[1])
+    except UsageError as error:
         raise UsageError(f"{path} is damaged: remove {path.parent} to run it again") from error
-    return {key: value for key, value in settings.items() if not key.startswith(_PLACES)}
+
+
+def _settings(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings by flat name, without places."""
+    return {key: value for key, value in _flat(tree) if not key.startswith(_PLACES)}
 
 
 def _flat(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -13,6 +13,9 @@ LEVEL = 0.95
 #: With fewer seeds there is no verdict: two values say next to nothing about their own spread.
 FEWEST_SEEDS = 3
 
+# Accuracies are written as float32, which rounds them by less than this. The least true change is one image's.
+_ROUNDING = 1e-6
+
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
 
 
@@ -63,7 +66,8 @@ def compare(values: Mapping[int, float], baseline: Mapping[int, float], comparis
 
     A two-sided paired t-test: "better" or "worse" if the interval of the mean difference excludes zero. The interval is
     at level 1 - 0.05 / ``comparisons`` (Bonferroni): without any true difference, at most 5 % of whole comparisons show
-    one.
+    one. Differences that are all equal have no spread to judge their mean by: no difference is shown if they are zero,
+    and otherwise the verdict is withheld.
 
     Args:
         values: the measured values by seed; greater is better.
@@ -78,8 +82,10 @@ def compare(values: Mapping[int, float], baseline: Mapping[int, float], comparis
         return Difference(mean, math.nan, math.nan, len(seeds), f"withheld: fewer than {FEWEST_SEEDS} seeds")
     if not finite:
         return Difference(mean, math.nan, math.nan, len(seeds), "withheld: a value is missing")
-    if not differences.any():
+    if np.abs(differences).max() <= _ROUNDING:
         return Difference(0.0, 0.0, 0.0, len(seeds), NO_DIFFERENCE)
+    if np.ptp(differences) <= _ROUNDING:
+        return Difference(mean, math.nan, math.nan, len(seeds), "withheld: the same difference for every seed")
     interval = stats.ttest_1samp(differences, 0).confidence_interval(1 - (1 - LEVEL) / comparisons)
     low, high = float(interval.low), float(interval.high)
     verdict = BETTER if low > 0 else WORSE if high < 0 else NO_DIFFERENCE

@@ -265,7 +265,7 @@ def unequal_starts(runs: list[RunResult]) -> list[str]:
     for seed in sorted({run.seed for run in runs if run.seed is not None}):
         of_seed = [run for run in runs if run.seed == seed]
         for key, what in _START_HASHES.items():
-            if len({run.summary.get(key) for run in of_seed}) > 1:
+            if len({run.summary[key] for run in of_seed if run.summary.get(key) is not None}) > 1:
                 lines.append(
                     f"Runs with seed {seed} differ in their {what}: the differences between them are not due to the "
                     "optimizer alone."

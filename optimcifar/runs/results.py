@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from optimcifar.runs.folder import WEIGHTS, RunFolder, comparison_runs, test_result
-from optimcifar.runs.metrics import read_metrics
+from optimcifar.runs.metrics import COLUMNS, read_metrics
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -93,21 +97,37 @@ def read_run(folder: RunFolder, entry: str | None = None) -> RunResult:
     Raises:
         RuntimeError: it is damaged.
     """
-    try:
-        summary = json.loads(folder.summary.read_text(encoding="utf-8"))
-        seed = None if summary["seed"] is None else int(summary["seed"])
-        if "status" not in summary:
-            raise KeyError("status")
-        rows = read_metrics(folder.metrics)
-        paths = {weights: test_result(folder.checkpoint(weights)) for weights in WEIGHTS}
-        tests = {
-            weights: float(json.loads(path.read_text(encoding="utf-8"))["test_acc"])
-            for weights, path in paths.items()
-            if path.exists()
-        }
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RuntimeError(f"{folder.path} is damaged: {type(error).__name__}: {error}") from error
+    summary, seed = _undamaged(_read_summary, folder.summary)
+    rows = _undamaged(_read_rows, folder.metrics)
+    paths = {weights: test_result(folder.checkpoint(weights)) for weights in WEIGHTS}
+    tests = {weights: _undamaged(_read_test, path) for weights, path in paths.items() if path.exists()}
     return RunResult(entry or folder.path.name, seed, folder.path, summary, rows, tests, entry)
+
+
+def _undamaged(read: Callable[[Path], Read], path: Path) -> Read:
+    """Read a file, and name it if it is damaged."""
+    try:
+        return read(path)
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise RuntimeError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+
+
+def _read_summary(path: Path) -> tuple[dict[str, Any], int | None]:
+    summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if "status" not in summary:
+        raise KeyError("status")
+    return summary, None if summary["seed"] is None else int(summary["seed"])
+
+
+def _read_rows(path: Path) -> list[dict[str, float]]:
+    rows = read_metrics(path)
+    if rows and (missing := [name for name in COLUMNS if name not in rows[0]]):
+        raise ValueError(f"there is no column {missing[0]!r}")
+    return rows
+
+
+def _read_test(path: Path) -> float:
+    return float(json.loads(path.read_text(encoding="utf-8"))["test_acc"])
 
 
 def _natural_order(run: RunFolder) -> tuple[str, int, str]:

@@ -6,30 +6,48 @@ import inspect
 import pickle
 import zipfile
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 from torch.optim.lr_scheduler import LRScheduler
 
 from optimcifar.errors import UsageError
 from optimcifar.optim.horizons import HORIZONS
-from optimcifar.text import first_lines
-from optimcifar.training.usage_messages import usage_message
+from optimcifar.training.config_file import read_config
+from optimcifar.training.option_order import Option, sorted_options
+from optimcifar.training.usage_messages import check_keys, usage_message
 
 # The options that name a class, whose arguments are options below them.
 _CLASS_OPTIONS = ("--data", "--model.net", "--model.optimizer", "--model.lr_scheduler")
+
+# The options that only the command line has.
+_NOT_IN_FILES = {"config", "print_config", "print_shtab"}
+
+# The options that hold others, with an example of one.
+_GROUPS = {"--model": "lr_interval: step", "--trainer": "max_epochs: 5"}
 
 #: The arguments of ``ImageClassifier`` that a checkpoint of the command line holds.
 MODEL_ARGUMENTS = ("net", "optimizer", "lr_scheduler", "lr_interval", "param_groups")
 
 
 class Parser(LightningArgumentParser):
-    """A parser that reports errors in a line or two instead of fifty lines of usage."""
+    """A parser that reports errors in a line or two instead of fifty lines of usage.
+
+    Args:
+        args: those of the base class.
+        files: the files of the configurations that it will get as text, to name them in errors.
+        kwargs: those of the base class.
+    """
+
+    def __init__(self, *args: Any, files: Mapping[str, Path] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._files = files or {}
 
     def add_class_arguments(self, theclass: type, *args: Any, **kwargs: Any) -> list[str]:
         """Add a class's arguments; those that set a schedule's length become optional."""
@@ -41,6 +59,21 @@ class Parser(LightningArgumentParser):
                 action.required, action.default = False, None
         return added
 
+    def parse_string(self, cfg_str: str, *args: Any, **kwargs: Any) -> Namespace:
+        """Parse a configuration.
+
+        Raises:
+            UsageError: it is wrong; the message names its file.
+        """
+        path = self._files.get(cfg_str)
+        try:
+            if path:
+                check_keys(yaml.safe_load(cfg_str), self._option_names() - _NOT_IN_FILES)
+            parsed: Namespace = super().parse_string(cfg_str, *args, **kwargs)
+        except UsageError as error:
+            raise UsageError(f"{path}: {str(error).removeprefix('--')}") if path else error from error
+        return parsed
+
     def error(self, message: str, ex: Exception | None = None) -> Any:
         """Raise the error.
 
@@ -49,7 +82,14 @@ class Parser(LightningArgumentParser):
         """
         if not self.exit_on_error:
             super().error(message, ex)
-        raise UsageError(usage_message(message)) from ex
+        # jsonargparse wraps the error of a configuration, which is in plain words already.
+        if ex and isinstance(ex.__cause__, UsageError):
+            raise ex.__cause__
+        raise UsageError(usage_message(message, self._option_names())) from ex
+
+    def _option_names(self) -> set[str]:
+        """Return the names of all options, without dashes."""
+        return {name for action in self._actions for name in [action.dest] if not name.endswith(("help", "SUPPRESS=="))}
 
 
 @dataclass(frozen=True)
@@ -58,87 +98,79 @@ class Arguments:
 
     Attributes:
         options: the options for the parser: configurations as YAML text, and no class keeps another's arguments.
+        files: the configurations' files by their text.
         checkpoint: the checkpoint that they name, or None.
     """
 
     options: list[str]
+    files: dict[str, Path]
     checkpoint: Path | None
 
 
 def read_arguments(typed: Sequence[str]) -> Arguments:
-    """Read the configurations, and make each named class start from its own defaults.
+    """Read the configurations, sort the options, and make each named class start from its own defaults.
 
-    When a class replaces another, jsonargparse keeps the arguments that both have: Adadelta would run with SGD's rate.
-    Choosing none first leaves nothing to keep.
+    All options override all configurations, see ``sorted_options``. When a class replaces another, jsonargparse keeps
+    the arguments that both have: Adadelta would run with SGD's rate. Choosing none first leaves nothing to keep.
 
     Raises:
-        UsageError: a configuration cannot be read, or an argument of a class comes before the class.
+        UsageError: a configuration cannot be read, or the order of the options matters.
     """
     options: list[str] = []
-    checkpoint: str | None = None
-    words = iter(enumerate(typed))
-    for position, word in words:
-        name, equals, value = word.partition("=")
-        if name in ("--config", "-c", "--ckpt_path") and not equals:
-            _, value = next(words, (position, ""))
-        if name in ("--config", "-c") and value:
-            text, tree = read_config(Path(value))
-            named = [option for option in _CLASS_OPTIONS if _names_class(tree, option)]
-            checkpoint = tree.get("ckpt_path") or checkpoint
-            word = f"--config={text}"  # noqa: PLW2901  the same option, with the text for the file's name
-        elif name == "--ckpt_path" and value:
-            named, checkpoint, word = [], value, f"--ckpt_path={value}"  # noqa: PLW2901
-        else:
-            named = [name] if name in _CLASS_OPTIONS else []
-            for option in named:
-                if early := next((w for w in typed[:position] if w.startswith(f"{option}.")), None):
-                    raise UsageError(f"{option} must come before {early.partition('=')[0]}, which it would undo")
-        for option in named:
-            options += [option, "null"]
-        options.append(word)
-    return Arguments(options, None if checkpoint in (None, "null") else Path(checkpoint))
+    files: dict[str, Path] = {}
+    checkpoint: Any = None
+    for option in sorted_options(typed):
+        read, tree = _read(option)
+        if read.name == "--config":
+            files[str(read.value)] = Path(str(option.value))
+        checkpoint = tree.get("ckpt_path", checkpoint)
+        for named in _CLASS_OPTIONS:
+            if _names_class(tree, named):
+                options += [named, "null"]
+        options += read.words
+    return Arguments(options, files, None if checkpoint is None else Path(str(checkpoint)))
 
 
-def read_config(path: Path) -> tuple[str, dict[str, Any]]:
-    """Return a configuration as text and as a tree.
+def _read(option: Option) -> tuple[Option, dict[str, Any]]:
+    """Return an option with the text of the file that it names, if it names one; and as a configuration's tree."""
+    if option.name == "--config":
+        if not option.value:
+            raise UsageError("--config needs the name of a file")
+        text, tree = read_config(Path(option.value))
+        return replace(option, value=text, joined=True), tree
+    if option.name in _GROUPS and option.value is not None:
+        text, group = _read_group(option.name, option.value)
+        return replace(option, value=text), {option.name.removeprefix("--"): group}
+    return option, _tree(option)
 
-    Raises:
-        UsageError: it cannot be read, is not YAML, has a key twice, or is not a mapping.
-    """
+
+def _read_group(name: str, value: str) -> tuple[str, dict[str, Any]]:
+    """Return the options of a whole group as text and as a tree, given in place or in a file."""
+    tree = _value(value)
+    if isinstance(tree, dict):
+        return value, tree
+    if Path(value).is_file():
+        return read_config(Path(value))
+    raise UsageError(f"{name} needs options such as '{{{_GROUPS[name]}}}', or a file of them, got {value!r}")
+
+
+def _tree(option: Option) -> dict[str, Any]:
+    """Return an option as a configuration would hold it."""
+    if option.name == "--ckpt_path":
+        return {"ckpt_path": None if option.value == "null" else option.value}
+    node = _value(option.value or "")
+    for key in reversed(option.name.removeprefix("--").split(".")):
+        node = {key: node}
+    tree: dict[str, Any] = node
+    return tree
+
+
+def _value(text: str) -> Any:
+    """Return the value of an option; a text that is not YAML stands for itself."""
     try:
-        text = path.read_text(encoding="utf-8")
-        tree = yaml.load(text, _UniqueKeyLoader)  # noqa: S506  a subclass of the safe loader
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from error
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not a text in UTF-8") from error
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UsageError(f"{path}{line}: {error.problem}") from error
-    except (ValueError, yaml.YAMLError) as error:
-        raise UsageError(f"{path}: {first_lines(str(error))}") from error
-    if not isinstance(tree, dict):
-        raise UsageError(f"{path}: a configuration is a mapping of keys to values, this is not")
-    return text, tree
-
-
-# libyaml's loader if there is one, as in jsonargparse: PyYAML's own refuses some valid texts, such as {names: conv?.x}.
-_SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _UniqueKeyLoader(_SafeLoader):  # type: ignore[misc, valid-type]  # a choice made at run time
-    """Refuses a mapping that has a key twice; YAML silently takes the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                raise UsageError(f"{key.value!r} stands a second time in line {key.start_mark.line + 1}")
-            seen.add(key.value)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
+        return yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError):
+        return text
 
 
 def _names_class(tree: dict[str, Any], option: str) -> bool:

@@ -118,7 +118,12 @@ class TrainingCLI(LightningCLI):
             },
             seed_everything_default=0,
             parser_class=Parser,
-            parser_kwargs={"prog": f"optimcifar {command}", "description": _DESCRIPTIONS[command]},
+            parser_kwargs={
+                "prog": f"optimcifar {command}",
+                "description": _DESCRIPTIONS[command],
+                "allow_abbrev": False,  # --conf would be a configuration that read_arguments does not see
+                "files": arguments.files,
+            },
             save_config_callback=ConfigFile if command == "fit" and not resumed and only is None else None,
             # True would let an option --optimizer replace what configure_optimizers returns.
             auto_configure_optimizers=False,

@@ -71,10 +71,11 @@ class RunOutcome:
         names |= {f"val_acc_{name}": f"of the averaged weights ({name})" for name in AVERAGES}
         figures = [f"{text} {summary[name]:.4f}" for name, text in names.items() if summary.get(name) is not None]
         step = f" in step {summary['diverged_step']}" if summary["diverged_step"] else ""
+        speed = summary["images_per_second"]  # None before the first whole epoch
         end = (
             f"{self.status}{step} after {count(summary['epochs'], 'epoch')}: {', '.join(figures)} "
-            f"({summary['dataset']}); {summary['train_seconds']:.1f} s of training, "
-            f"{summary['images_per_second'] or 0:,.0f} images/s"
+            f"({summary['dataset']}); {summary['train_seconds']:.1f} s of training"
+            f"{'' if speed is None else f', {speed:,.0f} images/s'}"
         )
         if self.folder is None:
             return end

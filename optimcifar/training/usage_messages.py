@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Collection, Mapping
+from typing import Any
 
+from optimcifar.errors import UsageError
 from optimcifar.text import first_lines
 
 # What to add to the option's name, by a pattern in jsonargparse's message.
@@ -15,19 +19,66 @@ _REASONS = {
         ": PyTorch's class takes schedule objects, which no option can name; "
         "use optimcifar.SequentialSchedule or optimcifar.ChainedSchedule instead"
     ),
+    r"Not of type Seed": ": expected a whole number from 0 to 4294967295",
     r"arguments are required: ([\w.]+)": ".{} is missing: it has no default",
 }
 
 
-def usage_message(message: str) -> str:
+def check_keys(tree: Mapping[Any, Any], known: Collection[str]) -> None:
+    """Check the names at the top of a configuration, and those in its groups.
+
+    Args:
+        tree: the configuration.
+        known: the names of all options, such as ``seed_everything`` and ``trainer.max_epochs``.
+
+    Raises:
+        UsageError: there is no such option there, or a group holds no options.
+    """
+    groups = {name.partition(".")[0] for name in known if "." in name}
+    top = sorted({name.partition(".")[0] for name in known})
+    for key, value in tree.items():
+        if key not in top:
+            hint = _hint(str(key), known) or f": expected one of {', '.join(top)}"
+            raise UsageError(f"there is no option {key!r}{hint}")
+        if key in groups and not isinstance(value, dict):
+            raise UsageError(f"{key} needs options below it, got {value!r}")
+        for inner in value if key in groups else ():
+            if f"{key}.{inner}" not in known:
+                raise UsageError(f"{key} has no option {inner!r}{_hint(str(inner), known)}")
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    """Return what the user may have meant, to add to a message; nothing if there is nothing like it."""
+    group, _, own = (_meant(name, known) or "").rpartition(".")
+    below = f" below {group!r}" if group else ""
+    return f": did you mean {own!r}{below}?" if own else ""
+
+
+def _meant(name: str, known: Collection[str]) -> str | None:
+    """Return the option whose last part is most like that of an unknown one."""
+    by_last_part = {option.rpartition(".")[2]: option for option in sorted(known, reverse=True)}
+    own = name.rpartition(".")[2]
+    abbreviated = [part for part in by_last_part if part.startswith(own)]
+    close = abbreviated if len(abbreviated) == 1 else difflib.get_close_matches(own, by_last_part, n=1)
+    return by_last_part[close[0]] if close else None
+
+
+def usage_message(message: str, known: Collection[str]) -> str:
     """Say what is wrong with an option, given jsonargparse's message.
 
     The message names the option in parts, outermost first, and says for each type that the option may have why the
     value does not fit.
+
+    Args:
+        message: jsonargparse's message.
+        known: the names of all options.
     """
+    if match := re.match(r"unrecognized arguments: --([\w.]+)", message):
+        meant = _meant(match[1], known)
+        return first_lines(message) + (f"; did you mean --{meant}?" if meant else "")
     option = "--" + ".".join(re.findall(r'Parser key "([^"]+)"', message))
-    if known := _unknown_argument(message, option) or _known_reason(message, option):
-        return known
+    if reason := _unknown_argument(message, option) or _known_reason(message, option):
+        return reason
     if expected := _expected_types(message):
         got = re.search(r"Given value: (.+?)(?:\. Got value.*)?$|Got value: (.+)$", message, re.MULTILINE)
         return f"{option}: expected {' or '.join(expected)}" + (f", got {(got[1] or got[2])!r}" if got else "")

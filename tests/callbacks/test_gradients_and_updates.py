@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import Command, equal_weights, normalised_images, read_rows, read_weights
+from helpers import Command, equal_weights, normalised_images, quiet_trainer, read_rows, read_weights
 from lightning.pytorch import seed_everything
+from torch import Tensor, nn
 
-from optimcifar import ImageClassifier, Shapes10DataModule
+from optimcifar import GradientsAndUpdates, ImageClassifier, RunLogger, Shapes10DataModule
 
 
 def norms_by_hand(epochs: int) -> list[dict[str, float]]:
@@ -59,3 +61,52 @@ def test_measuring_norms_does_not_change_training(optimcifar: Command, small: li
     runs = (tmp_path / "lightning_logs" / f"version_{n}" for n in (0, 1))
     first, second = (read_weights(run / "checkpoints" / "last.ckpt") for run in runs)
     assert equal_weights(first, second)
+
+
+class Odd(nn.Module):
+    """A network with a layer that starts at zero, one that stays at zero, and one that nothing uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3072, 10, bias=False)
+        self.late = nn.Linear(10, 10, bias=False)
+        self.stuck = nn.Linear(10, 10, bias=False)
+        self.unused = nn.Linear(10, 10)
+        for layer in (self.late, self.stuck):
+            nn.init.zeros_(layer.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits, (N, 10)."""
+        features = self.linear(images.flatten(1))
+        logits: Tensor = features + self.late(features) + 0 * self.stuck(features)
+        return logits
+
+
+def test_a_mean_leaves_out_steps_without_anything_to_measure(tmp_path: Path) -> None:
+    seed_everything(0)
+    data = Shapes10DataModule(train_images=400, val_size=100, batch_size=100)
+    net = Odd()
+    by_hand = copy.deepcopy(net)
+    classifier = ImageClassifier(net=net, optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
+    logger = RunLogger(tmp_path)
+    quiet_trainer(logger=logger, callbacks=[GradientsAndUpdates()]).fit(classifier, data)
+
+    values, labels = normalised_images(data)
+    optimizer = torch.optim.SGD(by_hand.parameters(), lr=0.1)
+    ratios, gradients = [], []
+    for chosen in data.train_order(0).split(100):
+        optimizer.zero_grad()
+        F.cross_entropy(by_hand(values[chosen]), labels[chosen]).backward()
+        before = by_hand.late.weight.detach().clone()
+        optimizer.step()
+        gradients.append(by_hand.late.weight.grad.norm().item())  # type: ignore[union-attr]
+        if before.norm():
+            ratios.append(((by_hand.late.weight - before).norm() / before.norm()).item())
+
+    (row,) = read_rows(Path(str(logger.log_dir)) / "metrics.csv")
+    assert (len(ratios), len(gradients)) == (2, 3)  # the first step starts from zero
+    assert float(row["update_ratio_late"]) == pytest.approx(sum(ratios) / 2, rel=2e-3)
+    assert float(row["grad_norm_late"]) == pytest.approx(sum(gradients) / 3, rel=2e-3)
+    assert float(row["grad_norm_stuck"]) == 0
+    assert float(row["update_ratio_unused"]) == 0
+    assert not {"update_ratio_stuck", "grad_norm_unused"} & row.keys()

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from optimcifar.comparison.plan import parse_entries, parse_seeds, plan_runs
+from optimcifar.comparison.plan import Run, parse_entries, parse_seeds, plan_runs
 from optimcifar.errors import UsageError
+from optimcifar.training.lightning_cli import TrainingCLI
+from optimcifar.training.run import command_line_settings
 
 
 @pytest.fixture(autouse=True)
@@ -65,12 +67,34 @@ def test_runs_of_a_seed_come_before_those_of_the_next() -> None:
     runs = plan_runs(parse_entries(["sgd.yaml", "adam.yaml"]), [0, 1], ["--trainer.max_epochs", "2"], Path("out"))
     assert [(run.name, run.seed) for run in runs] == [("sgd", 0), ("adam", 0), ("sgd", 1), ("adam", 1)]
     assert runs[2].folder == Path("out/runs/sgd/seed-1")
-    assert runs[2].options[:6] == ("--config", "sgd.yaml", "--trainer.max_epochs", "2", "--seed_everything", "1")
+    assert runs[2].options[:6] == ("--trainer.max_epochs", "2", "--config", "sgd.yaml", "--seed_everything", "1")
+
+
+def test_an_entrys_own_option_counts_more_than_one_for_all_runs() -> None:
+    entries = parse_entries(["sgd.yaml:model.optimizer.lr=0.03", "sgd.yaml"])
+    own, other = plan_runs(entries, [0], ["--model.optimizer.lr", "0.1"], Path("out"))
+    assert "lr: 0.03\n" in resolved(own)
+    assert "lr: 0.1\n" in resolved(other)
+
+
+def resolved(run: Run) -> str:
+    with command_line_settings():
+        return TrainingCLI("fit", run.options, only=[]).resolved()
 
 
 @pytest.mark.parametrize(
-    "option", ["--seed_everything", "--config=a.yaml", "--trainer.logger.save_dir", "--ckpt_path", "-c"]
+    "option",
+    [
+        *("--seed_everything", "--config=a.yaml", "--trainer.logger.save_dir", "--trainer.logger+=CSVLogger"),
+        *("--ckpt_path", "-c", "-ca.yaml", "-c=a.yaml"),
+    ],
 )
 def test_options_that_a_comparison_decides_itself_are_refused(option: str) -> None:
     with pytest.raises(UsageError, match="cannot be given to compare"):
         plan_runs(parse_entries(["sgd.yaml"]), [0], [option], Path("out"))
+
+
+@pytest.mark.parametrize("own", ["seed_everything=3", "trainer.logger=CSVLogger", "ckpt_path=last.ckpt"])
+def test_an_entry_cannot_have_an_option_that_a_comparison_decides(own: str) -> None:
+    with pytest.raises(UsageError, match="cannot be given to compare"):
+        plan_runs(parse_entries([f"sgd.yaml:{own}"]), [0], [], Path("out"))

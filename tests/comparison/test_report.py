@@ -41,6 +41,20 @@ def test_report_writes_tables_pictures_and_a_page(optimcifar: Command, tmp_path:
     assert "Highest, and different from all others: adam." in outcome.out
 
 
+def test_a_run_that_failed_before_it_started_does_not_differ_in_its_start(optimcifar: Command, tmp_path: Path) -> None:
+    make_comparison(tmp_path / "out", ["sgd"], seeds=1)
+    failed = tmp_path / "out" / "runs" / "adam" / "seed-0"
+    failed.mkdir(parents=True)
+    (failed / "summary.json").write_text(json.dumps({"status": "failed", "seed": 0, "error": "no images"}))
+    outcome = optimcifar("report", tmp_path / "out")
+    assert outcome.status == 0
+    assert "differ in their" not in outcome.out
+    only = optimcifar("report", failed, "--out", tmp_path / "only")
+    assert (only.status, only.err) == (0, "")
+    assert "nan" not in only.out
+    assert "network" not in only.out  # unknown
+
+
 def test_configurations_keep_the_order_in_which_they_were_named(optimcifar: Command, tmp_path: Path) -> None:
     make_comparison(tmp_path / "out", ["sgd", "adam", "rmsprop"])
     optimcifar("report", tmp_path / "out")
@@ -134,7 +148,7 @@ def test_as_many_as_twelve_are_told_apart(optimcifar: Command, tmp_path: Path) -
     ("damage", "message"),
     [
         (None, "holds no run"),
-        ("{", "is damaged: JSONDecodeError"),
+        ("{", "summary.json is damaged: JSONDecodeError"),
         ("[]", "is damaged"),
         ('{"seed": 0}', "is damaged"),
     ],
@@ -209,6 +223,38 @@ def test_what_was_logged_for_every_layer_is_drawn(optimcifar: Command, tmp_path:
         drawn = (tmp_path / "out" / f"{picture}.svg").read_text()
         assert all(text in drawn for text in (title, "conv1", "fc1", "sgd", "adam"))
     assert "conv1" in (tmp_path / "out" / "report.html").read_text()
+    # Zero, and a layer for which nothing was measured, are no hindrance.
+    nothing = {"update_ratio_conv1": [float("nan")] * 2, "update_ratio_fc1": [0.0, 0.1]}
+    make_run(tmp_path / "zero", 0, [0.1, 0.2], nothing)
+    assert optimcifar("report", tmp_path / "zero").status == 0
+    drawn = (tmp_path / "zero" / "updates.svg").read_text()
+    assert ("fc1" in drawn, "conv1" in drawn) == (True, False)
     make_run(tmp_path / "alone", 0, [0.1, 0.2])
     optimcifar("report", tmp_path / "alone")
     assert not list((tmp_path / "alone").glob("gradients.*"))
+
+
+DAMAGE = [b"-", b"{", b"[]", b"3", b"null", b'{"a": 1}', '{"seed": 0}'.encode("utf-16"), bytes(20), b"PK\x03\x04\xff"]
+
+
+@pytest.mark.parametrize("name", ["summary.json", "metrics.csv", "checkpoints/last.test.json", "comparison.json"])
+@pytest.mark.parametrize("content", DAMAGE)
+def test_damaged_file_is_named(optimcifar: Command, tmp_path: Path, name: str, content: bytes) -> None:
+    make_comparison(tmp_path / "out", ["sgd"], seeds=1)
+    folder = tmp_path / "out" if name == "comparison.json" else tmp_path / "out" / "runs" / "sgd" / "seed-0"
+    # A table needs a row to be damaged.
+    (folder / name).write_bytes(content + (b"\n1\n" if name == "metrics.csv" else b""))
+    outcome = optimcifar("report", tmp_path / "out")
+    assert (outcome.status, outcome.out) == (1, "")
+    assert f"{folder / name} is damaged" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_folders_and_options_of_a_report_come_in_any_order(optimcifar: Command, tmp_path: Path) -> None:
+    for number in range(2):
+        make_run(tmp_path / f"run{number}", 0, [0.1, 0.2], hyperparameters={"optimizer": f"my.Optimizer{number}"})
+    outcome = optimcifar("report", "run0", "--out", "both", "run1")
+    assert (outcome.status, outcome.err) == (0, "")
+    rows = table(tmp_path / "both" / "summary.csv")
+    assert [row["configuration"] for row in rows] == ["Optimizer0", "Optimizer1"]

@@ -57,6 +57,9 @@ def test_only_seeds_of_both_count() -> None:
         ([0.9, 0.9], "withheld: fewer than 3 seeds"),
         ([0.9, 0.9, math.nan], "withheld: a value is missing"),
         ([0.5, 0.5, 0.5], "no difference shown"),
+        ([0.5 + 1e-7, 0.5, 0.5 - 1e-7], "no difference shown"),  # float32 rounds like this
+        ([0.52, 0.52, 0.52], "withheld: the same difference for every seed"),
+        ([0.52 + 1e-7, 0.52, 0.52 - 1e-7], "withheld: the same difference for every seed"),
     ],
 )
 def test_verdict_without_enough_to_go_by(values: list[float], verdict: str) -> None:
@@ -85,3 +88,11 @@ def test_best_group_leaves_out_what_is_clearly_worse() -> None:
         }
     )
     assert group == ["first", "second"]
+
+
+def test_differences_without_any_spread_have_a_mean_and_no_interval() -> None:
+    # The baseline's own spread does not matter; scipy would divide by zero.
+    found = compare(by_seed([0.13, 0.25, 0.37]), by_seed([0.10, 0.22, 0.34]), 1)
+    assert found.mean == pytest.approx(0.03)
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)

@@ -30,7 +30,7 @@ from optimcifar import ImageClassifier, Shapes10DataModule
 from optimcifar.errors import UsageError
 from optimcifar.runs.folder import RunFolder
 from optimcifar.training.arguments import Parser
-from optimcifar.training.run import fit, resume
+from optimcifar.training.run import RunOutcome, fit, resume
 
 RUN = Path("lightning_logs/version_0")
 
@@ -263,3 +263,9 @@ def test_checkpoint_loads_in_python(small: list[str]) -> None:
     configured = classifier.configure_optimizers()
     assert isinstance(configured, dict)
     assert isinstance(configured["lr_scheduler"]["scheduler"], torch.optim.lr_scheduler.CosineAnnealingLR)  # type: ignore[typeddict-item]
+
+
+def test_a_run_without_a_whole_epoch_has_no_speed() -> None:
+    summary = {"diverged_step": 3, "epochs": 0, "dataset": "Shapes10", "train_seconds": 0.0, "images_per_second": None}
+    assert "images/s" not in RunOutcome("diverged", summary, None).describe()
+    assert "2,000 images/s" in RunOutcome("finished", summary | {"images_per_second": 2000.4}, None).describe()

@@ -1,0 +1,104 @@
+"""Sort options, so that those of a command mean the same in any order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from optimcifar.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option as typed.
+
+    Attributes:
+        name: with its dashes; ``--config`` for ``-c`` too, and ``--trainer.callbacks+`` for one that appends.
+        value: None for an option without a value.
+        stray: the words behind the value, which the parser refuses.
+        joined: whether name and value are one word: ``--name=value``.
+    """
+
+    name: str
+    value: str | None
+    stray: tuple[str, ...] = ()
+    joined: bool = True
+
+    @property
+    def words(self) -> list[str]:
+        """The option as the parser takes it."""
+        if self.value is None:
+            return [self.name, *self.stray]
+        # Alone, a value that begins with a dash, such as -1e-3, would look like an option.
+        joined = self.joined or self.value.startswith("-")
+        return [*([f"{self.name}={self.value}"] if joined else [self.name, self.value]), *self.stray]
+
+
+def sorted_options(typed: Sequence[str]) -> list[Option]:
+    """Return options in the order in which they take effect.
+
+    Configurations come first. Of the others, one for a whole comes before those for its parts: ``--data`` before
+    ``--data.root``. An option that is given twice keeps its order, so that the last one counts; so do those that append
+    to a list and those that belong to what was appended.
+
+    Raises:
+        UsageError: an argument of an item comes before the option that appends it.
+    """
+    options = _split(typed)
+    lists = {option.name.removesuffix("+") for option in options if option.name.endswith("+")}
+    appended = set()
+    for option in options:
+        of = _list_of(option, lists)
+        if option.name.endswith("+"):
+            appended.add(of)
+        elif of and of not in appended and option.name != of:
+            raise UsageError(f"{option.name} must come after the {of}+=CLASS that it belongs to")
+    return sorted(options, key=lambda option: _rank(option, lists))
+
+
+def _split(typed: Sequence[str]) -> list[Option]:
+    groups: list[list[str]] = []
+    for word in typed:
+        if _is_option(word) or not groups:
+            groups.append([word])
+        else:
+            groups[-1].append(word)
+    return [_option(*group) for group in groups]
+
+
+def _is_option(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return len(word) > 1 and word.startswith("-")
+    return False
+
+
+def _option(word: str, *following: str) -> Option:
+    if match := re.match(r"-c=?(.+)", word, re.DOTALL):  # -cFILE, -c=FILE
+        return Option("--config", match[1], following)
+    name, equals, value = word.partition("=")
+    name = "--config" if name == "-c" else name
+    if equals or not following or not name.startswith("--") or name == "--":
+        return Option(name, value if equals else None, following)
+    return Option(name, following[0], following[1:], joined=False)
+
+
+def _rank(option: Option, lists: set[str]) -> tuple[int, int]:
+    """Return what to sort by: how deep the option reaches, and whether it appends or belongs to what is appended."""
+    if option.name == "--config":
+        return -1, 0
+    of = _list_of(option, lists)
+    return _plain_name(of or option.name).count("."), int(of is not None and option.name != of)
+
+
+def _list_of(option: Option, lists: set[str]) -> str | None:
+    """Return the option of the list that an option sets, appends to, or reaches into."""
+    name = option.name.removesuffix("+")
+    return next((of for of in sorted(lists, key=len) if name == of or name.startswith(f"{of}.")), None)
+
+
+def _plain_name(name: str) -> str:
+    """Return the usual name of an option: ``--model.optimizer`` for ``--model.optimizer.class_path``."""
+    return name.replace(".init_args", "").removesuffix(".class_path")
