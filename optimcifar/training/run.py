@@ -183,7 +183,8 @@ class TrainingRun:
         if written and not summary:
             summary = written.read_summary()
             status = status if error else summary.get("status", status)
-        if self.trainer.is_global_zero and not summary and error is None:
+        measured = self._cli.summary in self.trainer.callbacks  # type: ignore[attr-defined]
+        if measured and self.trainer.is_global_zero and not summary and error is None:
             status, error = "failed", self._nothing_left()
         return RunOutcome(status, summary, written, error)
 
