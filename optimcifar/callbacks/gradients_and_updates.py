@@ -35,6 +35,7 @@ class GradientsAndUpdates(HookCallback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Register hooks on the first optimizer's steps."""
         net = getattr(pl_module, "net", pl_module)
+        self._layers = {}
         for name, module in net.named_modules():
             if own := [p for p in module.parameters(recurse=False) if p.requires_grad]:
                 self._layers[name or type(module).__name__] = own
@@ -44,6 +45,10 @@ class GradientsAndUpdates(HookCallback):
             optimizer.register_step_post_hook(self._measure),
         ]
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin a new epoch; one that a resumed run is in the middle of goes on."""
+        self._sums = self._steps = None
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the means over the epoch's steps."""
         if self._sums is None or self._steps is None:
@@ -52,7 +57,14 @@ class GradientsAndUpdates(HookCallback):
             for kind, total, number in zip(("grad_norm", "update_ratio"), sums, steps, strict=True):
                 if number:
                     pl_module.log(f"{kind}_{name}", total / number)
-        self._sums = self._steps = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums of the epoch so far."""
+        return {"sums": self._sums, "steps": self._steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the sums of a checkpoint."""
+        self._sums, self._steps = state_dict["sums"], state_dict["steps"]
 
     @torch.no_grad()
     def _copy_weights(self, *args: Any) -> None:

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
 from optimcifar import (
     EpochEndWeightAveraging,
+    GradientsAndUpdates,
     ImageClassifier,
     RunLogger,
     RunSummary,
@@ -125,9 +126,10 @@ def assert_goes_on(whole: Run, resumed: Run, name: str) -> None:
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_training_goes_on_from_every_checkpoint(settings: str, tmp_path: Path) -> None:
     save = SaveEverywhere(tmp_path)
-    whole = Run(tmp_path / "whole", save, **SETTINGS[settings]).fit()
+    whole = Run(tmp_path / "whole", GradientsAndUpdates(), save, **SETTINGS[settings]).fit()
+    assert "grad_norm_5" in whole.rows()["1"]
     for number, checkpoint in enumerate(save.files):
-        resumed = Run(tmp_path / str(number), **SETTINGS[settings]).fit(checkpoint)
+        resumed = Run(tmp_path / str(number), GradientsAndUpdates(), **SETTINGS[settings]).fit(checkpoint)
         assert_goes_on(whole, resumed, checkpoint.stem)
 
 
