@@ -322,6 +322,11 @@ def _first_averaged_epoch(start: float, trainer: Trainer) -> int:
     if epochs == -1:
         epochs = math.inf
     if trainer.max_steps != -1:
+        if math.isinf(trainer.num_training_batches):
+            raise ValueError(
+                "weight averaging needs to know where epochs end, and the training loader has no length: "
+                "set limit_train_batches, or max_epochs in place of max_steps"
+            )
         steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
         epochs = min(epochs, trainer.max_steps // steps)
     first = int(start * epochs) + 1 if isinstance(start, float) else start
