@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +13,7 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from optimcifar.callbacks.base import goes_on, was_started
@@ -243,11 +245,11 @@ class WeightAverages(Callback):
         """Average the weights if they changed."""
         net: nn.Module = pl_module.net  # type: ignore[assignment]
         if self.ema_decay is not None and trainer.global_step != self._step:
-            self._averages["ema"].update_parameters(net)
+            _update(self._averages["ema"], net)
         self._step = trainer.global_step
         self._modes = modes(net)
         if self._first_epoch and trainer.is_last_batch and trainer.current_epoch + 1 >= self._first_epoch:
-            self._averages["swa"].update_parameters(net)
+            _update(self._averages["swa"], net)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Recompute the averages' BatchNorm statistics."""
@@ -341,6 +343,26 @@ def _first_averaged_epoch(start: float, trainer: Trainer) -> int:
 def _dtype_of_averages(net: nn.Module, trainer: Trainer) -> torch.dtype:
     """Return float32, or float64 for such a network: 16 bits cannot hold the small steps of an average."""
     return torch.promote_types(torch.float64 if trainer.precision == "64-true" else torch.float32, dtype_of(net))
+
+
+@dataclass(frozen=True)
+class _InDtype:
+    """A network's values in the dtype of its average, for ``AveragedModel``, which demands that both are equal."""
+
+    net: nn.Module
+    dtype: torch.dtype
+
+    def parameters(self) -> Iterator[Tensor]:
+        return (parameter.to(self.dtype) for parameter in self.net.parameters())
+
+    def buffers(self) -> Iterator[Tensor]:
+        return self.net.buffers()
+
+
+def _update(average: AveragedModel, net: nn.Module) -> None:
+    """Add a network's weights to an average."""
+    dtype = dtype_of(average)
+    average.update_parameters(net if dtype_of(net) == dtype else _InDtype(net, dtype))  # type: ignore[arg-type]
 
 
 def _log_metrics(name: str, average: nn.Module, batch: Images, pl_module: LightningModule) -> None:

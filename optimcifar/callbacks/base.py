@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities.data import extract_batch_size
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
@@ -87,13 +87,17 @@ def was_started(trainer: Trainer) -> bool:
 
 
 def batch_size(batch: Any) -> int:
-    """Return the number of examples in a batch of any structure; 0 where it holds no tensor."""
-    if isinstance(batch, (tuple, list)) and batch and isinstance(batch[0], Tensor) and batch[0].ndim:
-        return len(batch[0])  # Lightning's own way takes longer than a step of a small network can spare
-    try:
-        return extract_batch_size(batch)
-    except MisconfigurationException:
-        return 0
+    """Return the number of examples in a batch of any structure, that of the first tensor in it; 0 if it has none."""
+    if isinstance(batch, Tensor):
+        return len(batch) if batch.ndim else 1
+    parts: Iterable[Any] = ()
+    if isinstance(batch, Mapping):
+        parts = batch.values()
+    elif isinstance(batch, (tuple, list)):
+        parts = batch
+    elif is_dataclass(batch):
+        parts = vars(batch).values()
+    return next((size for part in parts if (size := batch_size(part))), 0)
 
 
 def device_name(trainer: Trainer) -> str:

@@ -204,8 +204,7 @@ class ImageClassifier(LightningModule):
     def on_validation_start(self) -> None:
         """Put an optimizer with modes into evaluation mode; drop what an interrupted validation left."""
         self._switch_optimizers("eval")
-        self.val_loss.reset()
-        self.val_acc.reset()
+        self._restart(self.val_loss, self.val_acc)
 
     def on_validation_epoch_end(self) -> None:
         """Note that the epoch has validation metrics."""
@@ -213,8 +212,7 @@ class ImageClassifier(LightningModule):
 
     def on_test_start(self) -> None:
         """Drop what an interrupted test left."""
-        self.test_loss.reset()
-        self.test_acc.reset()
+        self._restart(self.test_loss, self.test_acc)
 
     def on_train_end(self) -> None:
         """Leave the evaluation weights in the network."""
@@ -248,8 +246,7 @@ class ImageClassifier(LightningModule):
         if not self._batches:
             return
         losses, correct, sizes = zip(*self._batches.values(), strict=True)
-        self.train_loss.reset()
-        self.train_acc.reset()
+        self._restart(self.train_loss, self.train_acc)
         weights = torch.tensor(sizes, device=self.device)
         # A copy, because torchmetrics overwrites the weights of values that are NaN.
         self.train_loss.update(torch.stack(losses), weights.clone())
@@ -270,6 +267,12 @@ class ImageClassifier(LightningModule):
         """Return the probabilities, (N, classes), of a batch."""
         probabilities: Tensor = self(batch[0]).softmax(1)
         return probabilities
+
+    def _restart(self, *metrics: MeanMetric) -> None:
+        """Drop the values of metrics, and have them count in 32 bits at least: 16 bits hold no number of images."""
+        for metric in metrics:
+            metric.reset()
+            metric.set_dtype(torch.promote_types(self.dtype, torch.float32))  # type: ignore[arg-type]  # never a str
 
     def _validation_metrics(self) -> dict[str, float]:
         """Return what the epoch's last validation measured, this module's metrics and those of callbacks."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 from helpers import CONFIGS, FAIL, INTERRUPT, Command, quiet_trainer, read_rows, read_summary
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from torch import nn
+from torch.utils.data import DataLoader
 
 from optimcifar import ConvNet, ImageClassifier, RunSummary, Shapes10DataModule
+from optimcifar.callbacks.divergence import StopAtDivergence
 
 
 def test_summary_holds_settings_results_and_versions(optimcifar: Command, small: list[str], tmp_path: Path) -> None:
@@ -106,3 +110,79 @@ def test_hashes_do_not_depend_on_the_optimizer(optimcifar: Command, small: list[
     assert first["optimizer"] != second["optimizer"]
     for name in ("initial_weights_sha256", "first_epoch_order_sha256"):
         assert first[name] == second[name]
+
+
+class AnyModule(LightningModule):
+    """A module that knows nothing of images, whatever its batches look like."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.LazyLinear(2)
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        return self.layer(torch.ones(1, 4)).sum()  # type: ignore[no-any-return]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def loader_of(examples: list[Any]) -> DataLoader[Any]:
+    return DataLoader(examples, 4)  # type: ignore[arg-type]  # a list does
+
+
+@pytest.mark.parametrize(
+    ("example", "images"),
+    [
+        ({"x": torch.ones(4), "y": 1}, 12),
+        ({"nested": {"x": (torch.ones(4), 1)}, "name": "a"}, 12),
+        ((torch.ones(4), 1), 12),
+        ([torch.ones(2, 2), {"y": 1}], 12),
+        (torch.ones(4), 12),
+        (3, 12),
+        (("text", torch.ones(4)), 12),
+        ("text", None),
+    ],
+    ids=str,
+)
+def test_summary_counts_examples_in_batches_of_any_structure(
+    example: Any, images: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter(range(100))
+    monkeypatch.setattr("optimcifar.callbacks.training_clock.synchronized_time", lambda device: float(next(seconds)))
+    summary = RunSummary()
+    module = AnyModule()
+    quiet_trainer(callbacks=[summary]).fit(module, loader_of([example] * 12))
+    assert summary.values["status"] == "finished"
+    assert summary.values["dataset"] == "list"
+    assert summary.values["images_per_second"] == (images and images / summary.values["train_seconds"])
+
+
+@pytest.mark.filterwarnings("ignore:.*configure_optimizers. returned .None.")
+def test_summary_of_a_module_that_steps_by_itself_and_keeps_other_things_than_tensors() -> None:
+    class Manual(AnyModule):
+        automatic_optimization = False
+
+        def training_step(self, batch: Any, batch_idx: int) -> None:  # type: ignore[override]
+            self.layer(torch.ones(1, 4))
+
+        def configure_optimizers(self) -> None:  # type: ignore[override]
+            return None
+
+        def get_extra_state(self) -> dict[str, int]:
+            return {"mine": 1}
+
+        def set_extra_state(self, state: dict[str, int]) -> None: ...
+
+    summary = RunSummary()
+    quiet_trainer(callbacks=[summary]).fit(Manual(), loader_of([1.0] * 8))
+    assert summary.values["lr_scheduler"] is None
+    assert summary.values["net"].endswith("Manual")
+
+
+def test_diverged_step_is_that_of_the_last_fit() -> None:
+    stop, summary = StopAtDivergence(), RunSummary()
+    for rate, status in ((1e30, "diverged"), (0.01, "finished")):
+        classifier = ImageClassifier(optimizer=partial(torch.optim.SGD, lr=rate))
+        data = Shapes10DataModule(train_images=400, val_size=100)
+        quiet_trainer(callbacks=[stop, summary]).fit(classifier, data)
+        assert (summary.values["status"], stop.step is not None) == (status, status == "diverged")

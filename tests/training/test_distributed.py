@@ -126,3 +126,39 @@ def test_run_that_loses_a_process_says_so_and_can_be_resumed(tmp_path: Path) -> 
         read_weights(folder / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt") for folder in (whole, cut)
     )
     assert equal_weights(first, second)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn", "ddp_fork", "ddp_notebook"])
+def test_every_strategy_of_several_processes_reports_its_run(strategy: str, tmp_path: Path) -> None:
+    processes = (*TWO_PROCESSES[:-1], strategy)
+    data = ("--data", "Shapes10DataModule", "--data.train_images", "300", "--data.val_size", "100")
+    outcome = optimcifar(tmp_path, "fit", *data, "--trainer.max_epochs", "1", *processes)
+    assert outcome.status == 0, outcome.err
+    summary = read_summary(tmp_path / "lightning_logs" / "version_0")
+    assert f"finished after 1 epoch: train loss {summary['train_loss']:.4f}" in outcome.out
+    assert "the run is in lightning_logs/version_0, its weights in lightning_logs/version_0/checkpoints/last.ckpt" in (
+        outcome.out
+    )
+    assert [path.name for path in (tmp_path / "lightning_logs").iterdir()] == ["version_0"]
+    diverging = ("--model.optimizer.lr", "1e30", "--trainer.max_epochs", "9")
+    diverged = optimcifar(tmp_path, "fit", *data, *processes, *diverging)
+    assert (diverged.status, "diverged in step" in diverged.out) == (3, True), diverged.err
+
+
+# The run ends with the third step of its second epoch, and goes on there.
+@pytest.mark.slow
+def test_two_processes_go_on_within_an_epoch(tmp_path: Path) -> None:
+    data = ("--data", "Shapes10DataModule", "--data.train_images", "700", "--data.val_size", "100")
+    options = ("fit", *data, *TWO_PROCESSES, "--trainer.max_epochs", "3")
+    for name, more in (("whole", ()), ("cut", ("--trainer.max_steps", "8"))):
+        (tmp_path / name).mkdir()
+        assert optimcifar(tmp_path / name, *options, *more).status == 0
+    cut = "lightning_logs/version_0/checkpoints/last.ckpt"
+    rest = optimcifar(tmp_path / "cut", "fit", *TWO_PROCESSES, "--trainer.max_epochs", "3", "--ckpt_path", cut)
+    assert rest.status == 0, rest.err
+    runs = (tmp_path / "whole" / "lightning_logs" / "version_0", tmp_path / "cut" / "lightning_logs" / "version_1")
+    first, second = (read_weights(run / "checkpoints" / "last.ckpt") for run in runs)
+    assert equal_weights(first, second)
+    whole, rest_rows = (read_rows(run / "metrics.csv") for run in runs)
+    assert [row["train_loss"] for row in rest_rows] == [row["train_loss"] for row in whole[1:]]
