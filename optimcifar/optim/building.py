@@ -52,8 +52,8 @@ def build_schedule(
         _check_group_rates(scheduler, rates, make.keywords if isinstance(make, partial) else {})
         if scheduler.cycle_momentum and len(set(momenta)) > len(set(_momenta(optimizer))):
             raise ValueError(
-                f"{type(scheduler).__name__} would replace the momenta of the parameter groups, {_listed(momenta)}, "
-                "by one: set cycle_momentum to false"
+                f"{type(scheduler).__name__} would replace the momenta of the parameter groups "
+                f"({_listed(momenta)}) by one: set cycle_momentum to false"
             )
     _check_combination(scheduler)
     return scheduler
@@ -69,25 +69,24 @@ def _check_group_rates(scheduler: OneCycleLR | CyclicLR, rates: list[float], giv
     replaced = [name for name in one if not isinstance(given.get(name), (list, tuple))]
     if len(set(rates)) > 1 and replaced:
         raise ValueError(
-            f"{type(scheduler).__name__} would replace the rates of the parameter groups, {_listed(rates)}, by one: "
+            f"{type(scheduler).__name__} would replace the rates of the parameter groups ({_listed(rates)}) by one: "
             f"give {' and '.join(replaced)} a list with a rate for each of the {len(rates)} groups"
         )
 
 
 def _check_combination(scheduler: object) -> None:
     """Refuse what PyTorch's own combinations get wrong."""
-    wrong: dict[type[LRScheduler], tuple[tuple[type[LRScheduler], ...], str]] = {
-        SequentialLR: (_NOT_IN_SEQUENCE, "SequentialSchedule"),
-        ChainedScheduler: (_NOT_IN_CHAIN, "ChainedSchedule"),
-    }
-    for kind, (refused, instead) in wrong.items():
-        if isinstance(scheduler, kind) and len(scheduler._schedulers) > 1:
-            for part in scheduler._schedulers:
-                if isinstance(part, refused):
-                    raise ValueError(
-                        f"{kind.__name__} sets wrong rates with {type(part).__name__} among its schedules: "
-                        f"use optimcifar.{instead}"
-                    )
+    if not isinstance(scheduler, (SequentialLR, ChainedScheduler)):
+        return
+    in_sequence = isinstance(scheduler, SequentialLR)
+    parts = list(scheduler._schedulers)
+    for part in parts if len(parts) > 1 else ():
+        if isinstance(part, _NOT_IN_SEQUENCE if in_sequence else _NOT_IN_CHAIN):
+            raise ValueError(
+                f"{type(scheduler).__name__} sets wrong rates with {type(part).__name__} among its schedules: "
+                f"use optimcifar.{'SequentialSchedule' if in_sequence else 'ChainedSchedule'}"
+            )
+        _check_combination(part)
 
 
 def _momenta(optimizer: Optimizer) -> list[float]:

@@ -33,7 +33,9 @@ class CombinedSchedule(LRScheduler):
         built = [build_schedule(*part) for part in zip(schedulers, self._copies, lengths, strict=True)]
         self.parts: list[LRScheduler] = built
         if any(isinstance(part, ReduceLROnPlateau) for part in built):
-            raise ValueError(f"{type(self).__name__} cannot step ReduceLROnPlateau, which follows a metric: use it alone")
+            raise ValueError(
+                f"{type(self).__name__} cannot step ReduceLROnPlateau, which follows a metric: use it alone"
+            )
         for copy in self._copies:
             copy.step()  # a schedule warns if it steps before its optimizer
         self._own = [deepcopy(_options(group)) for group in optimizer.param_groups]
@@ -180,7 +182,7 @@ class _GroupsCopy(Optimizer):
         groups = [deepcopy(_options(group)) | {"params": group["params"]} for group in optimizer.param_groups]
         super().__init__(groups, dict(optimizer.defaults))
 
-    def step(self, closure: Callable[[], Any] | None = None) -> None:
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Do nothing."""
 
     def without_parameters(self) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import yaml
+from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LightningArgumentParser
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -50,6 +51,24 @@ class Parser(LightningArgumentParser):
         if not self.exit_on_error:
             super().error(message, ex)
         raise UsageError(usage_message(message)) from ex
+
+
+def build_from_settings(kind: type[LightningModule], settings: dict[str, Any]) -> LightningModule:
+    """Build a module from a checkpoint's settings: ``lightning.pytorch.cli.instantiate_module`` with ``Parser``.
+
+    Args:
+        kind: the module's class, or the base of the class that ``_class_path`` in the settings names.
+        settings: arguments of the module, as the command line takes them or already built.
+    """
+    parser = Parser(exit_on_error=False)
+    arguments: dict[str, Any] = {name: value for name, value in settings.items() if name != "_class_path"}
+    if "_class_path" in settings:
+        parser.add_subclass_arguments(kind, "module", fail_untyped=False)
+        arguments = {"class_path": settings["_class_path"], "dict_kwargs": arguments}
+    else:
+        parser.add_class_arguments(kind, "module", fail_untyped=False)
+    built: LightningModule = parser.instantiate_classes(parser.parse_object({"module": arguments})).module
+    return built
 
 
 @dataclass(frozen=True)

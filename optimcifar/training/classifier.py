@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
+from lightning.pytorch.core import saving
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer, SparseAdam
@@ -15,12 +16,22 @@ from torchmetrics import MeanMetric
 
 from optimcifar.data.images import Images
 from optimcifar.networks.convnet import ConvNet
-from optimcifar.optim.horizons import missing_horizon, run_length, with_horizon
+from optimcifar.optim.building import build_schedule
+from optimcifar.optim.horizons import missing_horizon, run_length
 from optimcifar.optim.param_groups import ParamRule, check_options, grouped_parameters
+from optimcifar.optim.replay import replay
+from optimcifar.optim.schedule_notes import check_reaches_end
 from optimcifar.optim.types import LRInterval, LRSchedulerCallable, OptimizerCallable
 
 # The hyperparameter that LightningCLI adds to modules which it can build again from a checkpoint.
 _INSTANTIATOR = "_instantiator"
+# Builds such a module: Lightning's own function refuses schedules that leave their length out. Lightning calls only
+# functions that are in its list, and says that a trusted one may be added.
+_BUILD = "optimcifar.training.arguments.build_from_settings"
+saving._ALLOWED_INSTANTIATORS.add(_BUILD)
+
+# What a checkpoint calls the length of the run that a schedule has got, in epochs or steps.
+_SCHEDULE_LENGTH = "schedule_length"
 
 
 class ImageClassifier(LightningModule):
@@ -67,6 +78,7 @@ class ImageClassifier(LightningModule):
             # The command line gives import paths and numbers, which a checkpoint can hold; it cannot hold networks and
             # functions made in Python.
             self.save_hyperparameters(logger=False)
+            self.hparams[_INSTANTIATOR] = _BUILD
         self.net = ConvNet() if net is None else net
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
@@ -80,6 +92,7 @@ class ImageClassifier(LightningModule):
         self._batches: dict[int, tuple[Tensor, Tensor, int]] = {}
         self._lr = float("nan")
         self._optimizers_with_modes: list[Any] = []
+        self._schedule_length: int | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the network's logits, (N, classes), of normalised ``images``, (N, 3, 32, 32)."""
@@ -92,8 +105,8 @@ class ImageClassifier(LightningModule):
         Raises:
             ValueError: the optimizer or the schedule cannot be built.
         """
-        needs_length = self.lr_scheduler is not None and missing_horizon(self.lr_scheduler) is not None
-        optimizer, scheduler = self.make_optimizer(run_length(self.trainer, self.lr_interval) if needs_length else None)
+        self._schedule_length = self._length_for_schedule()
+        optimizer, scheduler = self.make_optimizer(self._schedule_length)
         self._optimizers_with_modes = [optimizer] if hasattr(optimizer, "train") and hasattr(optimizer, "eval") else []
         if scheduler is None:
             return optimizer
@@ -130,10 +143,41 @@ class ImageClassifier(LightningModule):
             )
         if self.lr_scheduler is None:
             return optimizer, None
-        scheduler = with_horizon(self.lr_scheduler, length)(optimizer)
+        scheduler = build_schedule(self.lr_scheduler, optimizer, length)
         if isinstance(scheduler, ReduceLROnPlateau) and self.lr_interval == "step":
             raise ValueError("ReduceLROnPlateau steps after validation: leave lr_interval at epoch")
         return optimizer, scheduler
+
+    def _length_for_schedule(self) -> int | None:
+        """Return the run's length if the schedule leaves its own out; None if it does not, or the run has none."""
+        if self.lr_scheduler is None or missing_horizon(self.lr_scheduler) is None:
+            return None
+        return run_length(self.trainer, self.lr_interval)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the run's length that the schedule has got."""
+        if self._schedule_length is not None:
+            checkpoint[_SCHEDULE_LENGTH] = self._schedule_length
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Give a schedule that leaves its length out the length of the run that goes on, if that is another one."""
+        if _SCHEDULE_LENGTH not in checkpoint or self._trainer is None or not self.trainer.training:
+            return
+        length = self._length_for_schedule()
+        if length in (None, checkpoint[_SCHEDULE_LENGTH]):
+            return
+        self._schedule_length = length
+        optimizer, scheduler = self.make_optimizer(length)
+        if scheduler:
+            replay(checkpoint, optimizer, scheduler)
+
+    def on_train_start(self) -> None:
+        """Refuse a schedule that ends before the run.
+
+        Raises:
+            ValueError: it does.
+        """
+        check_reaches_end(self.trainer)
 
     def on_train_batch_start(self, batch: Images, batch_idx: int) -> None:
         """Put an optimizer with modes into training mode."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from optimcifar.callbacks.console_output import schedule_lines
 from optimcifar.errors import UsageError
 from optimcifar.optim.horizons import run_length
+from optimcifar.optim.replay import stepping_alone
 from optimcifar.optim.types import LRInterval
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.text import count
@@ -117,8 +117,7 @@ class _SchedulePlanner(Callback):
         if configs and isinstance(configs[0].scheduler, ReduceLROnPlateau):
             raise UsageError(f"ReduceLROnPlateau follows {configs[0].monitor}: its rates are not known before the run")
         self.lines = schedule_lines(trainer)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")  # before any optimizer.step
+        with stepping_alone():
             for _ in range(length):
                 self.rates.append(tuple(float(group["lr"]) for group in groups))
                 for config in configs:
