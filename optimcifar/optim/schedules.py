@@ -34,7 +34,7 @@ class CombinedSchedule(LRScheduler):
         self.parts: list[LRScheduler] = built
         if any(isinstance(part, ReduceLROnPlateau) for part in built):
             raise ValueError(
-                f"{type(self).__name__} cannot step ReduceLROnPlateau, which follows a metric: use it alone"
+                f"{type(self).__name__} takes no ReduceLROnPlateau, which follows a metric: use it alone"
             )
         for copy in self._copies:
             copy.step()  # a schedule warns if it steps before its optimizer

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import altair as alt
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import BatchSizeFinder, StochasticWeightAveraging
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from optimcifar.callbacks.console_output import schedule_lines
@@ -91,9 +92,11 @@ def plan_rates(options: Sequence[str]) -> PlannedRates:
     planner = _SchedulePlanner()
     with training_run(options, only=[planner]) as run:
         outcome = run.fit()
-        averaging = run.sets_rates_by_averaging
+        averaging, finder = run.uses(StochasticWeightAveraging), run.uses(BatchSizeFinder)
     if outcome.error:
         raise outcome.error
+    if finder and planner.unit == "step":
+        raise UsageError("BatchSizeFinder chooses the batch size: the number of steps is not known before the run")
     note = ["           note: weight averaging sets rates of its own once it starts, not drawn here"] * averaging
     return PlannedRates(planner.unit, planner.rates, planner.lines + note)
 
