@@ -47,7 +47,9 @@ def build_schedule(
     except ZeroDivisionError as error:
         kind = schedule_class(make)
         name = kind.__name__ if kind else "the schedule"
-        raise ValueError(f"{name} divides by zero with these arguments and a length of {length}: change one of them") from error
+        raise ValueError(
+            f"{name} divides by zero with these arguments and a length of {length}: change one of them"
+        ) from error
     if isinstance(scheduler, (OneCycleLR, CyclicLR)):
         _check_group_rates(scheduler, rates, make.keywords if isinstance(make, partial) else {})
         if scheduler.cycle_momentum and len(set(momenta)) > len(set(_momenta(optimizer))):

@@ -73,11 +73,23 @@ def run_length(trainer: Trainer, interval: LRInterval) -> int | None:
         return None if interval == "epoch" or math.isinf(max_steps) else int(max_steps)
     if math.isinf(epochs) and math.isinf(max_steps):
         return None
-    steps = epoch = 0
+    steps, epoch = getattr(trainer.lightning_module, "steps_made_otherwise", 0), 0
     while steps < max_steps and epoch < epochs:
-        steps += math.ceil(batches / _accumulated_batches(trainer, epoch))
+        steps += steps_in_epoch(trainer, epoch)
         epoch += 1
     return epoch if interval == "epoch" else int(min(steps, max_steps))
+
+
+def steps_in_epoch(trainer: Trainer, epoch: int) -> int:
+    """Return how many optimizer steps an epoch has, counted from 0; the images must be loaded and their number known.
+
+    ``trainer.estimated_stepping_batches`` does not know accumulation that changes by epoch.
+    """
+    factor: int = trainer.accumulate_grad_batches
+    for callback in _callbacks(trainer):
+        if isinstance(callback, GradientAccumulationScheduler):
+            factor = callback.get_accumulate_grad_batches(epoch)
+    return math.ceil(trainer.num_training_batches / factor)
 
 
 def _epochs(trainer: Trainer) -> float:
@@ -88,15 +100,6 @@ def _epochs(trainer: Trainer) -> float:
     averaging = (callback for callback in _callbacks(trainer) if isinstance(callback, StochasticWeightAveraging))
     added = any(getattr(callback, "_max_epochs", None) == trainer.max_epochs - 1 for callback in averaging)
     return trainer.max_epochs - added
-
-
-def _accumulated_batches(trainer: Trainer, epoch: int) -> int:
-    """Return how many batches an optimizer step takes; ``trainer.estimated_stepping_batches`` has one for all."""
-    factor: int = trainer.accumulate_grad_batches
-    for callback in _callbacks(trainer):
-        if isinstance(callback, GradientAccumulationScheduler):
-            factor = callback.get_accumulate_grad_batches(epoch)
-    return factor
 
 
 def _callbacks(trainer: Trainer) -> list[Callback]:

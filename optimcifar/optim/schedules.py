@@ -33,9 +33,7 @@ class CombinedSchedule(LRScheduler):
         built = [build_schedule(*part) for part in zip(schedulers, self._copies, lengths, strict=True)]
         self.parts: list[LRScheduler] = built
         if any(isinstance(part, ReduceLROnPlateau) for part in built):
-            raise ValueError(
-                f"{type(self).__name__} takes no ReduceLROnPlateau, which follows a metric: use it alone"
-            )
+            raise ValueError(f"{type(self).__name__} takes no ReduceLROnPlateau, which follows a metric: use it alone")
         for copy in self._copies:
             copy.step()  # a schedule warns if it steps before its optimizer
         self._own = [deepcopy(_options(group)) for group in optimizer.param_groups]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -17,7 +18,7 @@ from torchmetrics import MeanMetric
 from optimcifar.data.images import Images
 from optimcifar.networks.convnet import ConvNet
 from optimcifar.optim.building import build_schedule
-from optimcifar.optim.horizons import missing_horizon, run_length
+from optimcifar.optim.horizons import missing_horizon, run_length, steps_in_epoch
 from optimcifar.optim.param_groups import ParamRule, check_options, grouped_parameters
 from optimcifar.optim.replay import replay
 from optimcifar.optim.schedule_notes import check_reaches_end
@@ -30,8 +31,9 @@ _INSTANTIATOR = "_instantiator"
 _BUILD = "optimcifar.training.arguments.build_from_settings"
 saving._ALLOWED_INSTANTIATORS.add(_BUILD)
 
-# What a checkpoint calls the length of the run that a schedule has got, in epochs or steps.
-_SCHEDULE_LENGTH = "schedule_length"
+# What a checkpoint says of a schedule that leaves its length out: the run's length in epochs or steps, and how many
+# steps the run had made at the end of how many epochs.
+_OPEN_SCHEDULE = "open_schedule"
 
 
 class ImageClassifier(LightningModule):
@@ -47,11 +49,15 @@ class ImageClassifier(LightningModule):
     Args:
         net: images (N, 3, 32, 32) float32 to logits (N, classes); None for a new ``ConvNet``.
         optimizer: called with the parameters, returns the optimizer; None for ``SGD(lr=0.01, momentum=0.9)``.
-        lr_scheduler: called with the optimizer, returns the schedule; None for a constant rate. A ``partial`` of a
-            schedule's class without its length (``T_max``, ``total_iters``, ``total_steps``) gets the run's length.
+        lr_scheduler: called with the optimizer, returns the schedule; None for a constant rate. A schedule's class,
+            or a ``partial`` of it, without its length (``T_max``, ``total_iters``, ``total_steps``) gets the run's.
             ``ReduceLROnPlateau`` follows the metric in its attribute ``monitor``, or ``val_loss`` if it has none.
         lr_interval: whether the schedule steps every ``"epoch"`` or every optimizer ``"step"``.
         param_groups: rules for parameters with options of their own; None for one group.
+
+    Attributes:
+        steps_made_otherwise: how many more optimizer steps the checkpoint's run had made than this one would have made
+            in as many epochs, for example with another batch size.
 
     Raises:
         ValueError: ``lr_interval`` is neither.
@@ -93,6 +99,7 @@ class ImageClassifier(LightningModule):
         self._lr = float("nan")
         self._optimizers_with_modes: list[Any] = []
         self._schedule_length: int | None = None
+        self.steps_made_otherwise = 0
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the network's logits, (N, classes), of normalised ``images``, (N, 3, 32, 32)."""
@@ -154,22 +161,39 @@ class ImageClassifier(LightningModule):
             return None
         return run_length(self.trainer, self.lr_interval)
 
+    def setup(self, stage: str) -> None:
+        """Forget the checkpoint of an earlier run."""
+        self.steps_made_otherwise = 0
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the run's length that the schedule has got."""
+        """Keep the run's length that the schedule has got, and the steps that led so far."""
         if self._schedule_length is not None:
-            checkpoint[_SCHEDULE_LENGTH] = self._schedule_length
+            loop = self.trainer.fit_loop
+            epochs = loop.epoch_progress.current.ready - (not loop.epoch_loop.batch_progress.is_last_batch)
+            steps = self._steps_after(epochs)
+            checkpoint[_OPEN_SCHEDULE] = {"length": self._schedule_length, "epochs": epochs, "steps": steps}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Give a schedule that leaves its length out the length of the run that goes on, if that is another one."""
-        if _SCHEDULE_LENGTH not in checkpoint or self._trainer is None or not self.trainer.training:
+        if _OPEN_SCHEDULE not in checkpoint or self._trainer is None or not self.trainer.training:
             return
+        saved = checkpoint[_OPEN_SCHEDULE]
         length = self._length_for_schedule()
-        if length in (None, checkpoint[_SCHEDULE_LENGTH]):
+        if length is not None and self.lr_interval == "step":
+            self.steps_made_otherwise += saved["steps"] - self._steps_after(saved["epochs"])
+            length = self._length_for_schedule()
+        if length in (None, saved["length"]):
             return
         self._schedule_length = length
         optimizer, scheduler = self.make_optimizer(length)
         if scheduler:
             replay(checkpoint, optimizer, scheduler)
+
+    def _steps_after(self, epochs: int) -> int:
+        """Return how many optimizer steps have been made after a number of epochs."""
+        if self.lr_interval == "epoch" or math.isinf(self.trainer.num_training_batches):
+            return 0
+        return self.steps_made_otherwise + sum(steps_in_epoch(self.trainer, epoch) for epoch in range(epochs))
 
     def on_train_start(self) -> None:
         """Refuse a schedule that ends before the run.

@@ -14,7 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from schedule_forms import FORMS, RATES, one_cycle, schedule
 from torch.optim import SGD
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, OneCycleLR, StepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, OneCycleLR, PolynomialLR, StepLR
 
 from optimcifar import ChainedSchedule, ImageClassifier, ParamRule, SequentialSchedule, Shapes10DataModule
 from optimcifar.optim.types import LRInterval
@@ -61,7 +61,14 @@ class Steps(Callback):
         self.momenta.append(groups[0]["momentum"])
 
 
-def fit(epochs: int, make: Any, interval: LRInterval = "step", checkpoint: str | None = None, **options: Any) -> Steps:
+def fit(
+    epochs: int,
+    make: Any,
+    interval: LRInterval = "step",
+    checkpoint: str | None = None,
+    batch_size: int = 8,
+    **options: Any,
+) -> Steps:
     """Train in steps of three batches an epoch; save ``EPOCHS.ckpt``."""
     steps = Steps()
     classifier = ImageClassifier(
@@ -72,7 +79,7 @@ def fit(epochs: int, make: Any, interval: LRInterval = "step", checkpoint: str |
     )
     options = {"limit_val_batches": 0, "callbacks": [steps, *options.pop("callbacks", ())]} | options
     trainer = quiet_trainer(max_epochs=epochs, **options)
-    images = Shapes10DataModule(train_images=BATCHES * 8 + 10, val_size=10, batch_size=8)
+    images = Shapes10DataModule(train_images=BATCHES * 8 + 10, val_size=10, batch_size=batch_size)
     trainer.fit(classifier, images, ckpt_path=checkpoint, weights_only=True)
     trainer.save_checkpoint(f"{epochs}.ckpt")
     return steps
@@ -138,6 +145,25 @@ def test_going_on_twice_keeps_the_length_of_each_run() -> None:
     for first, whole in ((None, 1), (1, 2), (2, 4)):
         found = fit(whole, make, "step", f"{first}.ckpt" if first else None)
     assert found.rates == [pytest.approx([rate(base, t, 12) for base in RATES]) for t in range(6, 12)]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"batch_size": 4}, {"batch_size": 24}, {"accumulate_grad_batches": 2}, {"limit_train_batches": 2}],
+    ids=str,
+)
+def test_a_run_that_goes_on_with_other_steps_ends_its_schedule_with_the_run(changed: dict[str, int]) -> None:
+    fit(2, PolynomialLR)
+    found = fit(4, PolynomialLR, "step", "2.ckpt", **changed)
+    # Six steps of the checkpoint, and those of this run's two epochs.
+    steps = 6 + 2 * {"batch_size": 24 // changed.get("batch_size", 8)}.get(next(iter(changed)), 2)
+    by_step = list(dict.fromkeys(rates[0] for rates in found.rates))
+    assert by_step == pytest.approx([1 - t / steps for t in range(6, steps)])
+    # A third run starts from there.
+    again = fit(5, PolynomialLR, "step", "4.ckpt", **changed)
+    each = (steps - 6) // 2
+    by_step = list(dict.fromkeys(rates[0] for rates in again.rates))
+    assert by_step == pytest.approx([1 - t / (steps + each) for t in range(steps, steps + each)])
 
 
 def test_options_that_the_optimizer_keeps_for_itself_stay() -> None:
