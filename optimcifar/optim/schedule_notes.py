@@ -53,9 +53,9 @@ def schedule_notes(scheduler: object, length: int, unit: LRInterval, whole: str 
             late = sorted(milestone for milestone in scheduler.milestones if milestone >= length)
             yield f"{name} does not reach its milestones {', '.join(map(str, late))}: {run}"
         case torch_schedules.CosineAnnealingWarmRestarts():
-            yield from _cycle_notes(name, _restarts(scheduler.T_0, scheduler.T_mult), length, unit, run)
+            yield from _cycle_notes(name, _restarts(scheduler.T_0, scheduler.T_mult), length, unit, whole)
         case torch_schedules.CyclicLR():
-            yield from _cycle_notes(name, _restarts(round(scheduler.total_size), 1), length, unit, run)
+            yield from _cycle_notes(name, _restarts(round(scheduler.total_size), 1), length, unit, whole)
         case _:
             horizons = [value for key, value in vars(scheduler).items() if key in HORIZONS and value > length]
             yield from (f"{name} would end after {count(horizon, unit)}: {run}" for horizon in horizons)
@@ -83,15 +83,15 @@ def _sequence(scheduler: object, milestones: Sequence[int], length: int) -> Iter
     yield from ((part, start, min(end, length) - start) for part, start, end in bounds)
 
 
-def _cycle_notes(name: str, restarts: Iterator[int], length: int, unit: LRInterval, run: str) -> Iterator[str]:
+def _cycle_notes(name: str, restarts: Iterator[int], length: int, unit: LRInterval, whole: str) -> Iterator[str]:
     reached = list(takewhile(lambda start: start <= length, restarts))
     within = [str(start) for start in reached if start < length]
     if within:
         listed = ", ".join(within[:3]) + (", ..." if len(within) > 3 else "")
-        end = "" if reached[-1] == length else f", and {run.partition(' has ')[0]} ends within a cycle"
+        end = "" if reached[-1] == length else f", and {whole} ends within a cycle"
         yield f"{name} restarts after {listed} of {count(length, unit)}{end}"
     elif not reached:
-        yield f"{name} does not finish its first cycle: {run}"
+        yield f"{name} does not finish its first cycle: {whole} has {count(length, unit)}"
 
 
 def _restarts(cycle: int, factor: int) -> Iterator[int]:

@@ -24,6 +24,7 @@ class CombinedSchedule(LRScheduler):
 
     PyTorch's parts all write to the optimizer, and undo each other's rates. Here each part writes to its own copy of
     the parameter groups, so that it sets the rates that it would set alone, and the combination sets the optimizer's.
+    A part's optimizer has all parameters and options, but no state.
     """
 
     def __init__(self, optimizer: Optimizer, schedulers: Sequence[LRSchedulerCallable], lengths: list[int | None]):
@@ -61,7 +62,7 @@ class CombinedSchedule(LRScheduler):
         """Return the state, with that of the parts and of their groups."""
         state = {name: value for name, value in super().state_dict().items() if name not in ("_copies", "_own")}
         pairs = zip(self.parts, self._copies, strict=True)
-        state["parts"] = [{"schedule": part.state_dict(), "groups": copy.without_parameters()} for part, copy in pairs]
+        state["parts"] = [{"schedule": part.state_dict(), "groups": copy.options()} for part, copy in pairs]
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -183,8 +184,8 @@ class _GroupsCopy(Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Do nothing."""
 
-    def without_parameters(self) -> list[dict[str, Any]]:
-        """Return the options of the groups."""
+    def options(self) -> list[dict[str, Any]]:
+        """Return the options of each group."""
         return [_options(group) for group in self.param_groups]
 
 
