@@ -73,15 +73,31 @@ def run_length(trainer: Trainer, interval: LRInterval) -> int | None:
         return None if interval == "epoch" or math.isinf(max_steps) else int(max_steps)
     if math.isinf(epochs) and math.isinf(max_steps):
         return None
-    steps, epoch = getattr(trainer.lightning_module, "steps_made_otherwise", 0), 0
+    steps, epoch = _steps_made_otherwise(trainer), 0
     while steps < max_steps and epoch < epochs:
-        steps += steps_in_epoch(trainer, epoch)
+        steps += _steps_in_epoch(trainer, epoch)
         epoch += 1
     return epoch if interval == "epoch" else int(min(steps, max_steps))
 
 
-def steps_in_epoch(trainer: Trainer, epoch: int) -> int:
-    """Return how many optimizer steps an epoch has, counted from 0; the images must be loaded and their number known.
+def steps_after(trainer: Trainer, interval: LRInterval, epochs: int) -> int:
+    """Return how many optimizer steps a run has made after a number of epochs.
+
+    0 for a schedule that counts epochs, and for a loader that does not know its length: such runs do not need it.
+    """
+    if interval == "epoch" or math.isinf(trainer.num_training_batches):
+        return 0
+    return _steps_made_otherwise(trainer) + sum(_steps_in_epoch(trainer, epoch) for epoch in range(epochs))
+
+
+def _steps_made_otherwise(trainer: Trainer) -> int:
+    """Return how many steps a checkpoint's run had made beyond those of this one: ``ImageClassifier`` knows."""
+    steps: int = getattr(trainer.lightning_module, "steps_made_otherwise", 0)
+    return steps
+
+
+def _steps_in_epoch(trainer: Trainer, epoch: int) -> int:
+    """Return how many optimizer steps an epoch has, counted from 0.
 
     ``trainer.estimated_stepping_batches`` does not know accumulation that changes by epoch.
     """

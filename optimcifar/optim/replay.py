@@ -7,8 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from lightning.pytorch import Trainer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+
+from optimcifar.optim.horizons import steps_after
+from optimcifar.optim.types import LRInterval
+
+#: What a checkpoint calls the values of ``run_so_far``.
+OPEN_SCHEDULE = "open_schedule"
+
+
+def run_so_far(trainer: Trainer, interval: LRInterval, length: int) -> dict[str, int]:
+    """Return the length that a schedule has got, how many epochs are over, and how many steps they had."""
+    loop = trainer.fit_loop
+    epochs = loop.epoch_progress.current.ready - (not loop.epoch_loop.batch_progress.is_last_batch)
+    return {"length": length, "epochs": epochs, "steps": steps_after(trainer, interval, epochs)}
 
 
 def replay(checkpoint: dict[str, Any], optimizer: Optimizer, scheduler: LRScheduler) -> None:

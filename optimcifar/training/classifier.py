@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 import torch
@@ -18,9 +17,9 @@ from torchmetrics import MeanMetric
 from optimcifar.data.images import Images
 from optimcifar.networks.convnet import ConvNet
 from optimcifar.optim.building import build_schedule
-from optimcifar.optim.horizons import missing_horizon, run_length, steps_in_epoch
+from optimcifar.optim.horizons import missing_horizon, run_length, steps_after
 from optimcifar.optim.param_groups import ParamRule, check_options, grouped_parameters
-from optimcifar.optim.replay import replay
+from optimcifar.optim.replay import OPEN_SCHEDULE, replay, run_so_far
 from optimcifar.optim.schedule_notes import check_reaches_end
 from optimcifar.optim.types import LRInterval, LRSchedulerCallable, OptimizerCallable
 
@@ -30,10 +29,6 @@ _INSTANTIATOR = "_instantiator"
 # functions that are in its list, and says that a trusted one may be added.
 _BUILD = "optimcifar.training.arguments.build_from_settings"
 saving._ALLOWED_INSTANTIATORS.add(_BUILD)
-
-# What a checkpoint says of a schedule that leaves its length out: the run's length in epochs or steps, and how many
-# steps the run had made at the end of how many epochs.
-_OPEN_SCHEDULE = "open_schedule"
 
 
 class ImageClassifier(LightningModule):
@@ -166,34 +161,21 @@ class ImageClassifier(LightningModule):
         self.steps_made_otherwise = 0
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the run's length that the schedule has got, and the steps that led so far."""
+        """Keep the run's length if the schedule has got it."""
         if self._schedule_length is not None:
-            loop = self.trainer.fit_loop
-            epochs = loop.epoch_progress.current.ready - (not loop.epoch_loop.batch_progress.is_last_batch)
-            steps = self._steps_after(epochs)
-            checkpoint[_OPEN_SCHEDULE] = {"length": self._schedule_length, "epochs": epochs, "steps": steps}
+            checkpoint[OPEN_SCHEDULE] = run_so_far(self.trainer, self.lr_interval, self._schedule_length)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Give a schedule that leaves its length out the length of the run that goes on, if that is another one."""
-        if _OPEN_SCHEDULE not in checkpoint or self._trainer is None or not self.trainer.training:
+        saved = checkpoint.get(OPEN_SCHEDULE)
+        if not saved or self._trainer is None or not self.trainer.training or self._length_for_schedule() is None:
             return
-        saved = checkpoint[_OPEN_SCHEDULE]
-        length = self._length_for_schedule()
-        if length is not None and self.lr_interval == "step":
-            self.steps_made_otherwise += saved["steps"] - self._steps_after(saved["epochs"])
-            length = self._length_for_schedule()
-        if length in (None, saved["length"]):
-            return
-        self._schedule_length = length
-        optimizer, scheduler = self.make_optimizer(length)
-        if scheduler:
-            replay(checkpoint, optimizer, scheduler)
-
-    def _steps_after(self, epochs: int) -> int:
-        """Return how many optimizer steps have been made after a number of epochs."""
-        if self.lr_interval == "epoch" or math.isinf(self.trainer.num_training_batches):
-            return 0
-        return self.steps_made_otherwise + sum(steps_in_epoch(self.trainer, epoch) for epoch in range(epochs))
+        self.steps_made_otherwise += saved["steps"] - steps_after(self.trainer, self.lr_interval, saved["epochs"])
+        self._schedule_length = self._length_for_schedule()
+        if self._schedule_length != saved["length"]:
+            optimizer, scheduler = self.make_optimizer(self._schedule_length)
+            if scheduler:
+                replay(checkpoint, optimizer, scheduler)
 
     def on_train_start(self) -> None:
         """Refuse a schedule that ends before the run.
