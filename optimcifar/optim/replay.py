@@ -25,7 +25,7 @@ def run_so_far(trainer: Trainer, interval: LRInterval, length: int) -> dict[str,
     return {"length": length, "epochs": epochs, "steps": steps_after(trainer, interval, epochs)}
 
 
-def replay(checkpoint: dict[str, Any], optimizer: Optimizer, scheduler: LRScheduler) -> None:
+def replay(checkpoint: dict[str, Any], optimizer: Optimizer, scheduler: LRScheduler, length: int) -> None:
     """Put a checkpoint's schedule where a schedule of another length would be after as many steps.
 
     Replaces the schedule's state, and the options of the parameter groups that a schedule sets, such as the rate. The
@@ -34,11 +34,14 @@ def replay(checkpoint: dict[str, Any], optimizer: Optimizer, scheduler: LRSchedu
     Args:
         checkpoint: Lightning's checkpoint, which is changed.
         optimizer: a new optimizer like the checkpoint's.
-        scheduler: its new schedule, whose length is that of the run that goes on.
+        scheduler: its new schedule.
+        length: the length of the run that goes on, which the new schedule has got.
     """
     saved = (checkpoint.get("lr_schedulers") or [{}])[0]
     if saved.keys() != scheduler.state_dict().keys():
         return  # a checkpoint of weights only, or one in which weight averaging has replaced the schedule
+    if saved["last_epoch"] > length:
+        return  # the run is over: Lightning says so
     groups = optimizer.param_groups
     # An optimizer may keep state of its own among its options: only what the schedule adds or changes is replaced.
     scheduled = {"lr"} | {name for group in groups for name in group if name not in optimizer.defaults}

@@ -171,11 +171,11 @@ class ImageClassifier(LightningModule):
         if not saved or self._trainer is None or not self.trainer.training or self._length_for_schedule() is None:
             return
         self.steps_made_otherwise += saved["steps"] - steps_after(self.trainer, self.lr_interval, saved["epochs"])
-        self._schedule_length = self._length_for_schedule()
-        if self._schedule_length != saved["length"]:
-            optimizer, scheduler = self.make_optimizer(self._schedule_length)
+        self._schedule_length = length = self._length_for_schedule()
+        if length is not None and length != saved["length"]:
+            optimizer, scheduler = self.make_optimizer(length)
             if scheduler:
-                replay(checkpoint, optimizer, scheduler)
+                replay(checkpoint, optimizer, scheduler, length)
 
     def on_train_start(self) -> None:
         """Refuse a schedule that ends before the run.

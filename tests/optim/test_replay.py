@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from helpers import CONFIGS, Command, quiet_trainer, read_rows
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from schedule_forms import FORMS, RATES, one_cycle, schedule
@@ -138,6 +139,13 @@ def test_a_given_length_that_is_too_short_is_refused_before_training() -> None:
     message = "ends after 6 steps, and the run has 12 steps: the checkpoint keeps its total_steps; start a new run with"
     with pytest.raises(ValueError, match=message):
         fit(4, make, "step", "2.ckpt")
+
+
+def test_fewer_epochs_than_the_checkpoint_has_are_refused_by_lightning() -> None:
+    make, _ = OPEN["OneCycleLR"]
+    fit(3, make)
+    with pytest.raises(MisconfigurationException, match=r"current_epoch=3, but you have set Trainer\(max_epochs=2\)"):
+        fit(2, make, "step", "3.ckpt")
 
 
 def test_going_on_twice_keeps_the_length_of_each_run() -> None:
