@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from helpers import CONFIGS, Command, read_summary, tracked_files
+from helpers import CONFIGS, Command, equal_weights, read_summary, read_weights, tracked_files
+
+from optimcifar import ImageClassifier
 
 SGD = {"lr": 0.01, "momentum": 0.9, "dampening": 0, "weight_decay": 0, "nesterov": False}
 
@@ -98,6 +100,9 @@ def test_configuration_trains(name: str, optimcifar: Command, small: list[str], 
         optimizer, scheduler, interval = OTHERS[name]
         assert (summary["optimizer"], summary["lr_scheduler"]) == (optimizer, scheduler)
         assert (f", every {interval}" in outcome.out) == bool(scheduler)
+    checkpoint = tmp_path / "lightning_logs/version_0/checkpoints/last.ckpt"
+    loaded = ImageClassifier.load_from_checkpoint(checkpoint, weights_only=True)
+    assert equal_weights(loaded.state_dict(), read_weights(checkpoint))
 
 
 def test_configuration_reads_images_from_folders(optimcifar: Command, image_folders: Path, tmp_path: Path) -> None:

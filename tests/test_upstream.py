@@ -21,10 +21,22 @@ from helpers import Outcome, quiet_trainer
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.core import saving
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
-from torch.optim.lr_scheduler import ChainedScheduler, CosineAnnealingLR, LRScheduler, SequentialLR, StepLR
+from torch.optim.lr_scheduler import (
+    ChainedScheduler,
+    CosineAnnealingLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    LRScheduler,
+    MultiplicativeLR,
+    OneCycleLR,
+    SequentialLR,
+    StepLR,
+)
 from torchmetrics import MeanMetric
 
 from optimcifar import ImageClassifier, RunLogger, Shapes10DataModule
@@ -42,7 +54,7 @@ def data() -> Shapes10DataModule:
 
 
 def test_combined_schedules_hold_their_parts_and_milestones() -> None:
-    """optim/schedules.py, optim/schedule_notes.py: describe the parts of a sequence or a chain."""
+    """optim/schedules.py, optim/building.py, optim/schedule_notes.py: look at the parts of a sequence or a chain."""
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     first, second = StepLR(optimizer, 1), CosineAnnealingLR(optimizer, 2)
     sequence = SequentialLR(optimizer, [first, second], [3])
@@ -56,8 +68,38 @@ def test_muon_refuses_vectors_in_these_words() -> None:
         torch.optim.Muon([nn.Parameter(torch.zeros(3))])
 
 
+@pytest.mark.parametrize(
+    ("second", "rates"),
+    [
+        # Correct would be 0.1 and 0.55 before the milestone, and 0.5 after it.
+        (lambda optimizer: OneCycleLR(optimizer, max_lr=2.0, total_steps=8, div_factor=4.0), [0.05, 0.275, 0.5]),
+        # Correct would be 1 after the milestone.
+        (lambda optimizer: MultiplicativeLR(optimizer, lambda _: 0.5), [0.1, 0.55, 0.275]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+def test_a_sequence_of_pytorch_sets_wrong_rates(second: Callable[..., Any], rates: list[float]) -> None:
+    """optim/building.py: refuses it; not needed once this fails."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0, momentum=0.9)
+    sequence = SequentialLR(optimizer, [LinearLR(optimizer, 0.1, total_iters=2), second(optimizer)], [2])
+    found = []
+    for _ in rates:
+        found.append(optimizer.param_groups[0]["lr"])
+        sequence.step()
+    assert found == pytest.approx(rates)
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+def test_a_chain_of_pytorch_forgets_what_came_before_an_absolute_rate() -> None:
+    """optim/building.py: refuses it; not needed once this fails."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    chain = ChainedScheduler([ExponentialLR(optimizer, 0.5), LambdaLR(optimizer, lambda _: 1.0)], optimizer)
+    chain.step()
+    assert optimizer.param_groups[0]["lr"] == 1.0  # correct would be 0.5
+
+
 def test_schedules_warn_in_these_words_when_they_step_before_the_optimizer() -> None:
-    """training/schedule_plan.py: silences it."""
+    """optim/replay.py: silences it."""
     schedule = StepLR(torch.optim.SGD([torch.zeros(1)], lr=1.0), 1)
     with pytest.warns(UserWarning, match="Detected call of `lr_scheduler.step"):
         schedule.step()
@@ -202,6 +244,55 @@ def test_modules_and_data_from_options_are_marked_in_checkpoints(
     data = checkpoint["datamodule_hyper_parameters"]
     assert data["_class_path"].endswith("Shapes10DataModule")
     assert data["train_images"] == 1000
+
+
+def test_lightning_builds_modules_of_a_checkpoint_with_functions_in_its_list_only(tmp_path: Path) -> None:
+    """training/classifier.py: adds its function to the list, as Lightning's message says."""
+    assert "lightning.pytorch.cli.instantiate_module" in saving._ALLOWED_INSTANTIATORS
+    run = quiet_trainer()
+    run.fit(ImageClassifier(), data())
+    run.save_checkpoint(tmp_path / "a.ckpt")
+    checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    checkpoint["hyper_parameters"]["_instantiator"] = "optimcifar.not_in_the_list"
+    torch.save(checkpoint, tmp_path / "a.ckpt")
+    with pytest.raises(ValueError, match=r"not in the allowlist .* add the path to .*_ALLOWED_INSTANTIATORS"):
+        ImageClassifier.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+
+
+def test_what_a_module_changes_in_a_checkpoint_is_restored(tmp_path: Path) -> None:
+    """training/classifier.py, optim/replay.py: change the schedule's state and the groups' options in it."""
+
+    class Changing(ImageClassifier):
+        def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+            assert self._trainer is not None
+            assert self.trainer.training
+            checkpoint["lr_schedulers"][0]["step_size"] = 7
+            checkpoint["optimizer_states"][0]["param_groups"][0]["lr"] = 0.25
+
+    assert ImageClassifier()._trainer is None
+    schedule: Any = partial(StepLR, step_size=3)
+    run = quiet_trainer()
+    run.fit(Changing(lr_scheduler=schedule), data())
+    run.save_checkpoint(tmp_path / "a.ckpt")
+    again = quiet_trainer(max_epochs=2, limit_train_batches=0)
+    again.fit(Changing(lr_scheduler=schedule), data(), ckpt_path=tmp_path / "a.ckpt")
+    restored: Any = again.lr_scheduler_configs[0].scheduler
+    assert restored.step_size == 7
+    assert again.optimizers[0].param_groups[0]["lr"] == 0.25
+
+
+def test_weight_averaging_adds_an_epoch_and_remembers_how_many_there_were() -> None:
+    """optim/horizons.py: does not count that epoch."""
+    found: list[tuple[int | None, int]] = []
+
+    class Noting(Callback):
+        def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            found.append((trainer.max_epochs, averaging._max_epochs))
+
+    averaging = StochasticWeightAveraging(0.1, 1, 1)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10), nn.BatchNorm1d(10))
+    quiet_trainer(max_epochs=1, callbacks=[averaging, Noting()]).fit(ImageClassifier(net=net), data())
+    assert found == [(2, 1)]
 
 
 def test_the_seed_is_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from optimcifar.callbacks.base import EpochMetrics, device_name
 from optimcifar.callbacks.descriptions import call_text, constructor_arguments, schedule_text
 from optimcifar.data.datamodule import image_data
 from optimcifar.optim.horizons import run_length
-from optimcifar.optim.schedule_notes import schedule_notes
+from optimcifar.optim.schedule_notes import check_reaches_end, schedule_notes
 from optimcifar.optim.types import LRInterval
 from optimcifar.runs.folder import AVERAGES
 from optimcifar.text import count
@@ -85,6 +85,7 @@ def schedule_lines(trainer: Trainer) -> list[str]:
     Raises:
         ValueError: the schedule ends before the run.
     """
+    check_reaches_end(trainer)
     lines = []
     for config in trainer.lr_scheduler_configs:
         lines.append(f"schedule   {schedule_text(config.scheduler)}, every {config.interval}")

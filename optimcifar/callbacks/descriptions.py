@@ -17,9 +17,11 @@ def constructor_arguments(instance: object) -> dict[str, Any]:
     ``optimizer`` and ``last_epoch``, which every schedule takes, are left out.
     """
     arguments: dict[str, Any] = {}
-    for name in inspect.signature(type(instance)).parameters:
+    names = [name for name in inspect.signature(type(instance)).parameters if name not in ("optimizer", "last_epoch")]
+    for name in names:
         for attribute in (name, f"_{name}"):
-            if name not in ("optimizer", "last_epoch") and hasattr(instance, attribute):
+            # CyclicLR has a method with the name of an argument.
+            if hasattr(instance, attribute) and not inspect.ismethod(getattr(instance, attribute)):
                 arguments.setdefault(name, getattr(instance, attribute))
     return arguments
 

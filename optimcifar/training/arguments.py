@@ -14,12 +14,13 @@ from typing import Any
 import torch
 import yaml
 from jsonargparse import Namespace
+from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LightningArgumentParser
 from torch.optim.lr_scheduler import LRScheduler
 
 from optimcifar.errors import UsageError
 from optimcifar.optim.horizons import HORIZONS
-from optimcifar.training.config_file import read_config
+from optimcifar.training.config_file import parse_yaml, read_config
 from optimcifar.training.option_order import Option, sorted_options
 from optimcifar.training.usage_messages import check_keys, usage_message
 
@@ -68,7 +69,7 @@ class Parser(LightningArgumentParser):
         path = self._files.get(cfg_str)
         try:
             if path:
-                check_keys(yaml.safe_load(cfg_str), self._option_names() - _NOT_IN_FILES)
+                check_keys(parse_yaml(cfg_str), self._option_names() - _NOT_IN_FILES)
             parsed: Namespace = super().parse_string(cfg_str, *args, **kwargs)
         except UsageError as error:
             raise UsageError(f"{path}: {str(error).removeprefix('--')}") if path else error from error
@@ -90,6 +91,24 @@ class Parser(LightningArgumentParser):
     def _option_names(self) -> set[str]:
         """Return the names of all options, without dashes."""
         return {name for action in self._actions for name in [action.dest] if not name.endswith(("help", "SUPPRESS=="))}
+
+
+def build_from_settings(kind: type[LightningModule], settings: dict[str, Any]) -> LightningModule:
+    """Build a module from a checkpoint's settings: ``lightning.pytorch.cli.instantiate_module`` with ``Parser``.
+
+    Args:
+        kind: the module's class, or the base of the class that ``_class_path`` in the settings names.
+        settings: arguments of the module, as the command line takes them or already built.
+    """
+    parser = Parser(exit_on_error=False)
+    arguments: dict[str, Any] = {name: value for name, value in settings.items() if name != "_class_path"}
+    if "_class_path" in settings:
+        parser.add_subclass_arguments(kind, "module", fail_untyped=False)
+        arguments = {"class_path": settings["_class_path"], "dict_kwargs": arguments}
+    else:
+        parser.add_class_arguments(kind, "module", fail_untyped=False)
+    built: LightningModule = parser.instantiate_classes(parser.parse_object({"module": arguments})).module
+    return built
 
 
 @dataclass(frozen=True)
@@ -168,7 +187,7 @@ def _tree(option: Option) -> dict[str, Any]:
 def _value(text: str) -> Any:
     """Return the value of an option; a text that is not YAML stands for itself."""
     try:
-        return yaml.safe_load(text)
+        return parse_yaml(text)
     except (ValueError, yaml.YAMLError):
         return text
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
+from lightning.pytorch.core import saving
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer, SparseAdam
@@ -15,8 +16,11 @@ from torchmetrics import MeanMetric
 
 from optimcifar.data.images import Images
 from optimcifar.networks.convnet import ConvNet
-from optimcifar.optim.horizons import missing_horizon, run_length, with_horizon
+from optimcifar.optim.building import build_schedule
+from optimcifar.optim.horizons import missing_horizon, run_length, steps_after
 from optimcifar.optim.param_groups import ParamRule, check_options, grouped_parameters
+from optimcifar.optim.replay import OPEN_SCHEDULE, replay, run_so_far
+from optimcifar.optim.schedule_notes import check_reaches_end
 from optimcifar.optim.types import LRInterval, LRSchedulerCallable, OptimizerCallable
 from optimcifar.training.resumption import (
     finish_epoch_end,
@@ -34,6 +38,10 @@ _PROCESSES = "processes"
 
 # The hyperparameter that LightningCLI adds to modules which it can build again from a checkpoint.
 _INSTANTIATOR = "_instantiator"
+# Builds such a module: Lightning's own function refuses schedules that leave their length out. Lightning calls only
+# functions that are in its list, and says that a trusted one may be added.
+_BUILD = "optimcifar.training.arguments.build_from_settings"
+saving._ALLOWED_INSTANTIATORS.add(_BUILD)
 
 
 class ImageClassifier(LightningModule):
@@ -49,11 +57,15 @@ class ImageClassifier(LightningModule):
     Args:
         net: images (N, 3, 32, 32) float32 to logits (N, classes); None for a new ``ConvNet``.
         optimizer: called with the parameters, returns the optimizer; None for ``SGD(lr=0.01, momentum=0.9)``.
-        lr_scheduler: called with the optimizer, returns the schedule; None for a constant rate. A ``partial`` of a
-            schedule's class without its length (``T_max``, ``total_iters``, ``total_steps``) gets the run's length.
+        lr_scheduler: called with the optimizer, returns the schedule; None for a constant rate. A schedule's class,
+            or a ``partial`` of it, without its length (``T_max``, ``total_iters``, ``total_steps``) gets the run's.
             ``ReduceLROnPlateau`` follows the metric in its attribute ``monitor``, or ``val_loss`` if it has none.
         lr_interval: whether the schedule steps every ``"epoch"`` or every optimizer ``"step"``.
         param_groups: rules for parameters with options of their own; None for one group.
+
+    Attributes:
+        steps_made_otherwise: how many more optimizer steps the checkpoint's run had made than this one would have made
+            in as many epochs, for example with another batch size.
 
     Raises:
         ValueError: ``lr_interval`` is neither.
@@ -80,6 +92,7 @@ class ImageClassifier(LightningModule):
             # The command line gives import paths and numbers, which a checkpoint can hold; it cannot hold networks and
             # functions made in Python.
             self.save_hyperparameters(logger=False)
+            self.hparams[_INSTANTIATOR] = _BUILD
         self.net = ConvNet() if net is None else net
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
@@ -96,6 +109,8 @@ class ImageClassifier(LightningModule):
         self._val_metrics: dict[str, float] = {}  # of this epoch, measured before the run was interrupted
         self._resumed: dict[str, Any] | None = None  # the state of this process in a checkpoint
         self._optimizers_with_modes: list[Any] = []
+        self._schedule_length: int | None = None
+        self.steps_made_otherwise = 0
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the network's logits, (N, classes), of normalised ``images``, (N, 3, 32, 32)."""
@@ -108,8 +123,8 @@ class ImageClassifier(LightningModule):
         Raises:
             ValueError: the optimizer or the schedule cannot be built.
         """
-        needs_length = self.lr_scheduler is not None and missing_horizon(self.lr_scheduler) is not None
-        optimizer, scheduler = self.make_optimizer(run_length(self.trainer, self.lr_interval) if needs_length else None)
+        self._schedule_length = self._length_for_schedule()
+        optimizer, scheduler = self.make_optimizer(self._schedule_length)
         self._optimizers_with_modes = [optimizer] if hasattr(optimizer, "train") and hasattr(optimizer, "eval") else []
         if scheduler is None:
             return optimizer
@@ -146,15 +161,27 @@ class ImageClassifier(LightningModule):
             )
         if self.lr_scheduler is None:
             return optimizer, None
-        scheduler = with_horizon(self.lr_scheduler, length)(optimizer)
+        scheduler = build_schedule(self.lr_scheduler, optimizer, length)
         if isinstance(scheduler, ReduceLROnPlateau) and self.lr_interval == "step":
             raise ValueError("ReduceLROnPlateau steps after validation: leave lr_interval at epoch")
         return optimizer, scheduler
+
+    def _length_for_schedule(self) -> int | None:
+        """Return the run's length if the schedule leaves its own out; None if it does not, or the run has none."""
+        if self.lr_scheduler is None or missing_horizon(self.lr_scheduler) is None:
+            return None
+        return run_length(self.trainer, self.lr_interval)
+
+    def setup(self, stage: str) -> None:
+        """Forget the checkpoint of an earlier run."""
+        self.steps_made_otherwise = 0
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the epoch so far, and what else a resumed run needs to go on as if it had never stopped."""
         if "optimizer_states" not in checkpoint:
             return  # weights only
+        if self._schedule_length is not None:
+            checkpoint[OPEN_SCHEDULE] = run_so_far(self.trainer, self.lr_interval, self._schedule_length)
         reopen_epoch(checkpoint, self.trainer)
         state = {
             "batches": dict(self._batches),
@@ -167,9 +194,22 @@ class ImageClassifier(LightningModule):
         checkpoint[_PROCESSES] = of_all_processes(self.trainer, state)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the state of this process until the run goes on."""
+        """Keep the state of this process until the run goes on, and make the schedule as long as that run."""
         states = checkpoint.get(_PROCESSES, [])
         self._resumed = states[self.global_rank] if self.global_rank < len(states) else None
+        if self._trainer and self.trainer.training and OPEN_SCHEDULE in checkpoint:
+            self._stretch_schedule(checkpoint, **checkpoint[OPEN_SCHEDULE])
+
+    def _stretch_schedule(self, checkpoint: dict[str, Any], length: int, epochs: int, steps: int) -> None:
+        """Give a schedule that leaves its length out the length of the run that goes on, if that is another one."""
+        if self._length_for_schedule() is None:
+            return
+        self.steps_made_otherwise += steps - steps_after(self.trainer, self.lr_interval, epochs)
+        self._schedule_length = new_length = self._length_for_schedule()
+        if new_length is not None and new_length != length:
+            optimizer, scheduler = self.make_optimizer(new_length)
+            if scheduler:
+                replay(checkpoint, optimizer, scheduler, new_length)
 
     def on_fit_start(self) -> None:
         """Restore the random generators; not after the weights of a checkpoint alone were loaded."""
@@ -179,7 +219,12 @@ class ImageClassifier(LightningModule):
             restore_random_states(self._resumed["random"])
 
     def on_train_start(self) -> None:
-        """Go on with the state of a checkpoint."""
+        """Go on with the state of a checkpoint.
+
+        Raises:
+            ValueError: the schedule ends before the run.
+        """
+        check_reaches_end(self.trainer)
         state, self._resumed = self._resumed, None
         if not state:
             return

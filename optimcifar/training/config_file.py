@@ -32,6 +32,15 @@ def read_config(path: Path) -> tuple[str, dict[str, Any]]:
     return text, tree
 
 
+def parse_yaml(text: str) -> Any:
+    """Parse YAML as jsonargparse does.
+
+    Raises:
+        yaml.YAMLError, ValueError: it is not YAML.
+    """
+    return yaml.load(text, _SafeLoader)  # noqa: S506  a safe loader
+
+
 def _likely_content(content: bytes) -> str:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "it is UTF-16; save it as UTF-8"

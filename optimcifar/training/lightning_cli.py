@@ -12,7 +12,7 @@ import torch
 from jsonargparse import Namespace
 from jsonargparse.typing import restricted_number_type
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 # Imported so that the command line accepts them by class name alone.
@@ -83,7 +83,8 @@ class TrainingCLI(LightningCLI):
         command: ``fit``, ``validate``, ``test`` or ``predict``.
         options: the command's options.
         resumed: the folder of the run that goes on in it; None for a new run.
-        only: callbacks that replace all others; such a run writes and prints nothing.
+        only: callbacks that replace all others, but those that set the run's length; such a run writes and prints
+            nothing.
 
     Raises:
         UsageError: the options cannot be understood, or contradict each other.
@@ -209,7 +210,9 @@ class TrainingCLI(LightningCLI):
         options = self.config_init.trainer
         _check_accelerator(options.accelerator)
         if self._only is not None:
-            kwargs |= {"callbacks": list(self._only), "logger": False}
+            # A run of other callbacks has the length of the run that the options describe.
+            kept = [callback for callback in self.user_callbacks if isinstance(callback, GradientAccumulationScheduler)]
+            kwargs |= {"callbacks": [*self._only, *kept], "logger": False}
             kwargs |= {"enable_checkpointing": False, "enable_progress_bar": False}
         elif self.command == "fit":
             kwargs |= self._logger(options)

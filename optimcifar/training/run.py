@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import StochasticWeightAveraging, Timer
+from lightning.pytorch.callbacks import Timer
 
 from optimcifar.callbacks.evaluation import EvaluationSummary
 from optimcifar.errors import UsageError
@@ -89,7 +89,8 @@ class TrainingRun:
     Args:
         options: the options of ``optimcifar fit``.
         resumed: the folder of the run that goes on in it; None for a new run.
-        only: callbacks that replace all others; such a run writes and prints nothing.
+        only: callbacks that replace all others, but those that set the run's length; such a run writes and prints
+            nothing.
 
     Attributes:
         trainer: Lightning's trainer.
@@ -147,10 +148,9 @@ class TrainingRun:
         self._check_optimizer()
         return self._cli.resolved()
 
-    @property
-    def sets_rates_by_averaging(self) -> bool:
-        """Whether weight averaging replaces the schedule during the run."""
-        return any(isinstance(callback, StochasticWeightAveraging) for callback in self._cli.user_callbacks)
+    def uses(self, kind: type[Callback]) -> bool:
+        """Return whether the options name a callback of this class."""
+        return any(isinstance(callback, kind) for callback in self._cli.user_callbacks)
 
     def _check_optimizer(self) -> None:
         """Build optimizer and schedule once to find errors early: Lightning downloads the images first."""

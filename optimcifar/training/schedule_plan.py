@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -12,11 +11,13 @@ from pathlib import Path
 
 import altair as alt
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import BatchSizeFinder, StochasticWeightAveraging
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from optimcifar.callbacks.console_output import schedule_lines
 from optimcifar.errors import UsageError
 from optimcifar.optim.horizons import run_length
+from optimcifar.optim.replay import stepping_alone
 from optimcifar.optim.types import LRInterval
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.text import count
@@ -91,9 +92,11 @@ def plan_rates(options: Sequence[str]) -> PlannedRates:
     planner = _SchedulePlanner()
     with training_run(options, only=[planner]) as run:
         outcome = run.fit()
-        averaging = run.sets_rates_by_averaging
+        averaging, finder = run.uses(StochasticWeightAveraging), run.uses(BatchSizeFinder)
     if outcome.error:
         raise outcome.error
+    if finder and planner.unit == "step":
+        raise UsageError("BatchSizeFinder chooses the batch size: the number of steps is not known before the run")
     note = ["           note: weight averaging sets rates of its own once it starts, not drawn here"] * averaging
     return PlannedRates(planner.unit, planner.rates, planner.lines + note)
 
@@ -117,8 +120,7 @@ class _SchedulePlanner(Callback):
         if configs and isinstance(configs[0].scheduler, ReduceLROnPlateau):
             raise UsageError(f"ReduceLROnPlateau follows {configs[0].monitor}: its rates are not known before the run")
         self.lines = schedule_lines(trainer)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")  # before any optimizer.step
+        with stepping_alone():
             for _ in range(length):
                 self.rates.append(tuple(float(group["lr"]) for group in groups))
                 for config in configs:

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import torch
 from helpers import CONFIGS, Command
+from torch.optim.lr_scheduler import CyclicLR
+
+from optimcifar.callbacks.descriptions import schedule_text
 
 
 def test_run_describes_itself_and_then_every_epoch(optimcifar: Command, small: list[str]) -> None:
@@ -15,3 +19,9 @@ def test_run_describes_itself_and_then_every_epoch(optimcifar: Command, small: l
     assert "  val acc 0." in lines[4]
     assert lines[4].endswith(" s")
     assert outcome.err == ""
+
+
+def test_a_schedule_is_described_by_its_arguments_without_methods_of_their_names() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9)
+    text = "torch.optim.lr_scheduler.CyclicLR(mode='triangular', gamma=1.0, scale_mode='cycle', cycle_momentum=True)"
+    assert schedule_text(CyclicLR(optimizer, base_lr=0.1, max_lr=0.2)) == text

@@ -14,15 +14,12 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from helpers import Outcome
-from lightning.pytorch import Trainer
+from helpers import Outcome, quiet_trainer
 from torch.optim import lr_scheduler
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
-from optimcifar import ImageClassifier, SequentialSchedule, Shapes10DataModule
-from optimcifar.optim.horizons import run_length
+from optimcifar import ChainedSchedule, ImageClassifier, SequentialSchedule, Shapes10DataModule
 from optimcifar.optim.schedule_notes import schedule_notes
-from optimcifar.optim.types import LRInterval
 
 # init_args in the configuration, and the rates of four epochs; the optimizer's rate is 1.
 SCHEDULES: dict[str, tuple[dict[str, Any], list[float]]] = {
@@ -144,66 +141,6 @@ def test_plateau_on_steps_is_refused(optimcifar: Callable[..., Outcome], tiny: l
     assert "ReduceLROnPlateau steps after validation: leave lr_interval at epoch" in outcome.err
 
 
-def predicted_and_actual_length(interval: LRInterval, **options: Any) -> tuple[int | None, int, int]:
-    """Return the run length given to a schedule, and the epochs and optimizer steps of the finished run."""
-    lengths: list[int | None] = []
-
-    class LengthRecorder(ImageClassifier):
-        def on_train_start(self) -> None:
-            lengths.append(run_length(self.trainer, interval))
-
-    trainer = Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **options,
-    )
-    trainer.fit(LengthRecorder(), Shapes10DataModule(train_images=300, val_size=0, batch_size=64))
-    return lengths[0], trainer.current_epoch, trainer.global_step
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"max_epochs": 3},
-        {"max_epochs": 2, "limit_train_batches": 3},
-        {"max_epochs": 2, "limit_train_batches": 0.5},
-        {"max_epochs": 2, "accumulate_grad_batches": 2},
-        {"max_epochs": 10, "max_steps": 12},
-        {"max_epochs": -1, "max_steps": 7},
-    ],
-    ids=str,
-)
-def test_run_length_equals_the_length_of_the_finished_run(options: dict[str, Any]) -> None:
-    assert predicted_and_actual_length("step", **options)[0] == predicted_and_actual_length("step", **options)[2]
-    length, epochs, steps = predicted_and_actual_length("epoch", **options)
-    # Lightning counts complete epochs only; the last one may be cut short.
-    per_epoch = predicted_and_actual_length("step", **(options | {"max_epochs": 1, "max_steps": -1}))[2]
-    assert length == math.ceil(steps / per_epoch)
-    assert epochs in (length, steps // per_epoch)
-
-
-def test_run_length_counts_the_steps_of_one_of_several_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A sampler for two processes gives each 150 of the 300 images: 3 batches of 64.
-    classifier = ImageClassifier(lr_scheduler=COSINE, lr_interval="step")
-    found: list[Any] = []
-
-    class SharedImages(Shapes10DataModule):
-        def train_dataloader(self) -> Any:
-            loader = super().train_dataloader()
-            sampler: Any = torch.utils.data.DistributedSampler(loader.dataset, num_replicas=2, rank=0)
-            return torch.utils.data.DataLoader(
-                loader.dataset, 64, sampler=sampler, collate_fn=loader.collate_fn, drop_last=False
-            )
-
-    trainer = Trainer(max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, barebones=False)
-    monkeypatch.setattr(classifier, "on_train_start", lambda: found.append(trainer.lr_scheduler_configs[0].scheduler))
-    trainer.fit(classifier, SharedImages(train_images=300, val_size=0))
-    assert found[0].T_max == 2 * 3
-
-
 def test_resumed_run_continues_a_schedule_that_moves_every_step(
     optimcifar: Callable[..., Outcome], tiny: list[str], tmp_path: Path
 ) -> None:
@@ -274,13 +211,13 @@ def notes_on(make: Callable[[torch.optim.Optimizer], Any], length: int = 10) -> 
                 milestones=[3],
                 total_iters=10,
             ),
-            "LinearLR would end after 5 epochs: the run has 3 epochs",
+            "LinearLR would end after 5 epochs: its part of the run has 3 epochs",
         ),
         (
             lambda optimizer: lr_scheduler.SequentialLR(
                 optimizer, [LinearLR(optimizer, total_iters=5), CosineAnnealingLR(optimizer, 7)], milestones=[3]
             ),
-            "LinearLR would end after 5 epochs: the run has 3 epochs",
+            "LinearLR would end after 5 epochs: its part of the run has 3 epochs",
         ),
         (
             lambda optimizer: lr_scheduler.ChainedScheduler([LinearLR(optimizer, total_iters=12)], optimizer),
@@ -315,15 +252,50 @@ def test_schedule_that_cannot_reach_the_end_is_refused(optimcifar: Callable[...,
     cycle = ("--model.lr_scheduler", "OneCycleLR", "--model.lr_scheduler.max_lr", 0.1)
     outcome = optimcifar("fit", *tiny, *cycle, "--model.lr_scheduler.total_steps", 3)
     assert outcome.status == 2
-    assert (
-        outcome.err == "optimcifar: OneCycleLR ends after 3 epochs, and the run has 4 epochs: leave total_steps out\n"
-    )
+    message = "OneCycleLR ends after 3 epochs, and the run has 4 epochs: set total_steps to 4 or more, or leave it out"
+    assert outcome.err == f"optimcifar: {message}\n"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(OneCycleLR, max_lr=0.1, total_steps=3),
+        partial(OneCycleLR, max_lr=0.1, epochs=1, steps_per_epoch=3),
+        lambda optimizer: OneCycleLR(optimizer, 0.1, 3),
+        partial(ChainedSchedule, schedulers=[LinearLR, partial(OneCycleLR, max_lr=0.1, total_steps=3)]),
+    ],
+)
+def test_schedule_that_cannot_reach_the_end_is_refused_in_python(make: Any) -> None:
+    trainer = quiet_trainer(max_epochs=4, limit_train_batches=1)
+    classifier = ImageClassifier(lr_scheduler=make, lr_interval="step")
+    with pytest.raises(
+        ValueError, match="OneCycleLR ends after 3 steps, and the run has 4 steps: set total_steps to 4"
+    ):
+        trainer.fit(classifier, Shapes10DataModule(train_images=40, val_size=10))
+    assert trainer.global_step == 0
+
+
+def test_part_of_a_sequence_that_cannot_reach_its_end_is_refused() -> None:
+    parts: list[Any] = [LinearLR, partial(OneCycleLR, max_lr=0.1, total_steps=3)]
+    make = partial(SequentialSchedule, schedulers=parts, milestones=[2])
+    trainer = quiet_trainer(max_epochs=6, limit_train_batches=1)
+    with pytest.raises(ValueError, match="ends after 3 epochs, and its part of the run has 4 epochs: set total_steps"):
+        trainer.fit(ImageClassifier(lr_scheduler=make), Shapes10DataModule(train_images=40, val_size=10))
 
 
 def test_schedule_without_a_length_needs_a_run_with_one(optimcifar: Callable[..., Outcome], tiny: list[str]) -> None:
     outcome = optimcifar("fit", *tiny, "--model.lr_scheduler", "CosineAnnealingLR", "--trainer.max_epochs", -1)
     assert outcome.status == 2
     assert "T_max is left out and the run has no length to use instead: set max_epochs" in outcome.err
+
+
+def test_a_length_that_makes_a_schedule_divide_by_zero_is_refused(
+    optimcifar: Callable[..., Outcome], tiny: list[str]
+) -> None:
+    cycle = ("--model.lr_scheduler", "OneCycleLR", "--model.lr_scheduler.max_lr", 0.1)
+    outcome = optimcifar("fit", *tiny, *cycle, "--model.lr_scheduler.pct_start", 0.25)  # rises for 4 * 0.25 - 1 epochs
+    assert outcome.status == 2
+    assert "OneCycleLR divides by zero with these arguments and a length of 4: change one of them" in outcome.err
 
 
 def test_wrong_milestones_are_refused() -> None:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
-from helpers import CONFIGS, Command, read_summary
+import pytest
+import yaml
+from helpers import CONFIGS, Command, equal_weights, quiet_trainer, read_summary, read_weights
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LightningCLI
+
+from optimcifar import ConvNet, ImageClassifier, Shapes10DataModule
+from optimcifar.training.arguments import Parser
 
 RUN = Path("lightning_logs/version_0")
 CHECKPOINT = RUN / "checkpoints" / "last.ckpt"
@@ -48,6 +57,106 @@ def test_data_and_model_of_a_checkpoint_are_defaults(optimcifar: Command, small:
         f"validation accuracy {summary['val_acc']:.4f}, validation loss {summary['val_loss']:.4f} "
         "(200 validation images of Shapes10)\n"
     )
+
+
+NESTED = {
+    "class_path": "optimcifar.SequentialSchedule",
+    "init_args": {
+        "schedulers": [
+            {"class_path": "torch.optim.lr_scheduler.LinearLR"},
+            {
+                "class_path": "optimcifar.ChainedSchedule",
+                "init_args": {
+                    "schedulers": [
+                        {"class_path": "torch.optim.lr_scheduler.CosineAnnealingLR"},
+                        {"class_path": "own.Schedule", "init_args": {"gamma": 0.5}},
+                    ]
+                },
+            },
+        ],
+        "milestones": [1],
+    },
+}
+
+
+@pytest.mark.parametrize("weights_only", [True, False, None])
+def test_checkpoint_with_open_lengths_loads_in_python(
+    weights_only: bool | None, optimcifar: Command, small: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(
+        "from torch import nn\nfrom torch.optim.lr_scheduler import ExponentialLR\n\n\n"
+        "class Schedule(ExponentialLR):\n    pass\n\n\n"
+        "class Net(nn.Sequential):\n    def __init__(self, width: int = 3):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(3072, width), nn.Linear(width, 10))\n"
+    )
+    model = {
+        "net": {"class_path": "own.Net", "init_args": {"width": 5}},
+        "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.25}},
+        "lr_scheduler": NESTED,
+        "param_groups": [{"max_ndim": 1, "options": {"lr": 0.5}}],
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"model": model}))
+    assert optimcifar("fit", "--config", "config.yaml", *small).status == 0
+    sys.path.append(str(tmp_path))  # as for the command line
+    try:
+        loaded = ImageClassifier.load_from_checkpoint(CHECKPOINT, weights_only=weights_only)
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert equal_weights(loaded.state_dict(), read_weights(CHECKPOINT))
+    assert str(loaded.net).count("Linear") == 2
+    schedule: Any
+    optimizer, schedule = loaded.make_optimizer(4)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.25 / 3, 0.5 / 3])
+    assert [type(part).__name__ for part in schedule.parts[1].parts] == ["CosineAnnealingLR", "Schedule"]
+    quiet_trainer(max_epochs=2, limit_train_batches=1).fit(loaded, Shapes10DataModule(train_images=128, val_size=32))
+
+
+def test_arguments_replace_those_of_the_checkpoint(optimcifar: Command, small: list[str]) -> None:
+    assert optimcifar("fit", *small, "--model.lr_scheduler", "PolynomialLR").status == 0
+    net = ConvNet()
+    loaded = ImageClassifier.load_from_checkpoint(CHECKPOINT, net=net, lr_interval="step", weights_only=True)
+    assert loaded.net is net
+    assert loaded.lr_interval == "step"
+    assert vars(loaded.make_optimizer(8)[1])["total_iters"] == 8
+
+
+class Derived(ImageClassifier):
+    """A class of a user's own, with an argument more."""
+
+    def __init__(self, extra: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.extra = extra
+
+
+@pytest.mark.parametrize("by_option", [False, True])
+def test_checkpoint_of_a_derived_class_loads(by_option: bool, tmp_path: Path) -> None:
+    settings = {"extra": 3, "lr_scheduler": {"class_path": "torch.optim.lr_scheduler.CosineAnnealingLR"}}
+    if by_option:
+        config: dict[str, Any] = {"model": {"class_path": "test_arguments.Derived", "init_args": settings}}
+        kind: type[ImageClassifier] = ImageClassifier
+    else:
+        config, kind = {"model": settings}, Derived
+    config["data"] = {"train_images": 128, "val_size": 32}
+    quiet = {"max_epochs": 1, "logger": False, "enable_progress_bar": False, "accelerator": "cpu"}
+    cli = LightningCLI(
+        kind,
+        Shapes10DataModule,
+        subclass_mode_model=by_option,
+        parser_class=Parser,
+        args=config | {"trainer": quiet},
+        run=False,
+        save_config_callback=None,
+        seed_everything_default=0,
+        auto_configure_optimizers=False,
+    )
+    cli.trainer.fit(cli.model, cli.datamodule)
+    cli.trainer.save_checkpoint("derived.ckpt")
+    # Lightning finds a class that is named in the checkpoint through the base class of all modules only.
+    loader = LightningModule if by_option else Derived
+    loaded = loader.load_from_checkpoint("derived.ckpt", weights_only=True)
+    assert isinstance(loaded, Derived)
+    assert loaded.extra == 3
+    assert vars(loaded.make_optimizer(7)[1])["T_max"] == 7
 
 
 def test_training_does_not_continue_with_other_settings(optimcifar: Command, small: list[str]) -> None:

@@ -14,7 +14,7 @@ from helpers import equal_weights, quiet_trainer, read_rows
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, StepLR
 
 from optimcifar import (
     EpochEndWeightAveraging,
@@ -25,7 +25,7 @@ from optimcifar import (
     Shapes10DataModule,
     WeightAverages,
 )
-from optimcifar.optim.types import LRSchedulerCallable
+from optimcifar.optim.types import LRInterval, LRSchedulerCallable
 
 # A training epoch has four batches.
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -80,6 +80,7 @@ class Run:
         schedule: LRSchedulerCallable | None = None,
         averages: WeightAverages | None = None,
         summary: RunSummary | None = None,
+        lr_interval: LRInterval = "epoch",
         **settings: Any,
     ) -> None:
         seed_everything(0, verbose=False)
@@ -92,7 +93,7 @@ class Run:
         )
         schedule = schedule or partial(StepLR, step_size=1, gamma=0.5)
         optimizer = partial(torch.optim.SGD, lr=0.01, momentum=0.9)
-        self.classifier = ImageClassifier(net=Net(), optimizer=optimizer, lr_scheduler=schedule)
+        self.classifier = ImageClassifier(Net(), optimizer, schedule, lr_interval)
         self.data = Shapes10DataModule(train_images=320, val_size=64)
 
     def fit(self, checkpoint: Path | None = None) -> Run:
@@ -130,6 +131,15 @@ def test_training_goes_on_from_every_checkpoint(settings: str, tmp_path: Path) -
     assert "grad_norm_5" in whole.rows()["1"]
     for number, checkpoint in enumerate(save.files):
         resumed = Run(tmp_path / str(number), GradientsAndUpdates(), **SETTINGS[settings]).fit(checkpoint)
+        assert_goes_on(whole, resumed, checkpoint.stem)
+
+
+def test_schedule_in_steps_that_leaves_its_length_out_goes_on_from_every_checkpoint(tmp_path: Path) -> None:
+    save = SaveEverywhere(tmp_path)
+    one_cycle = partial(OneCycleLR, max_lr=0.1)
+    whole = Run(tmp_path / "whole", save, schedule=one_cycle, lr_interval="step").fit()
+    for number, checkpoint in enumerate(save.files):
+        resumed = Run(tmp_path / str(number), schedule=one_cycle, lr_interval="step").fit(checkpoint)
         assert_goes_on(whole, resumed, checkpoint.stem)
 
 

@@ -50,6 +50,18 @@ def test_every_parameter_group_has_a_column(optimcifar: Command, tmp_path: Path)
     ]
 
 
+def test_accumulation_that_changes_by_epoch_is_planned(optimcifar: Command, tmp_path: Path) -> None:
+    by_epoch = ("--trainer.callbacks+=GradientAccumulationScheduler", "--trainer.callbacks.scheduling={0: 3, 1: 2}")
+    linear = ("--model.lr_scheduler", "PolynomialLR", "--model.lr_interval", "step", "--trainer.max_epochs", 3)
+    options = (*DATA, *linear, *by_epoch)  # three batches an epoch: one step, then twice two
+    assert optimcifar("schedule", *options, "--csv", "rates.csv").status == 0
+    rates = [float(row["lr"]) for row in read_rows(tmp_path / "rates.csv")]
+    assert rates == pytest.approx([0.01, 0.008, 0.006, 0.004, 0.002])
+    assert optimcifar("fit", *options).status == 0
+    used = [float(row["lr"]) for row in read_rows(tmp_path / "lightning_logs" / "version_0" / "metrics.csv")]
+    assert used == pytest.approx([0.01, 0.006, 0.002])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -59,6 +71,10 @@ def test_every_parameter_group_has_a_column(optimcifar: Command, tmp_path: Path)
         ),
         (["--trainer.max_epochs", "-1"], "the run has no end to plan up to: set max_epochs"),
         (["--model.lr_scheduler", "OneCycle"], "there is no class 'OneCycle' that fits here"),
+        (
+            ["--trainer.callbacks+=BatchSizeFinder", "--model.lr_scheduler=PolynomialLR", "--model.lr_interval=step"],
+            "BatchSizeFinder chooses the batch size: the number of steps is not known before the run",
+        ),
     ],
 )
 def test_schedule_that_cannot_be_planned_is_refused(
