@@ -74,7 +74,7 @@ def reopen_epoch(checkpoint: dict[str, Any], trainer: Trainer) -> None:
     batches, epochs = loop["epoch_loop.batch_progress"], loop["epoch_progress"]
     done = batches["current"]["processed"]
     over = batches["is_last_batch"] or done == trainer.num_training_batches
-    if 0 < done and not over and epochs["current"]["processed"] == epochs["current"]["started"]:
+    if done > 0 and not over and epochs["current"]["processed"] == epochs["current"]["started"]:
         _count_down(epochs, "processed")
     if batches["current"]["completed"] == done:
         return  # not at the end of a batch
