@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from optimcifar.data.images import Images
-from optimcifar.runs.folder import RunFolder
+from optimcifar.runs.logger import checkpoint_path
 
 
 class EpochEndWeightAveraging(StochasticWeightAveraging):
@@ -28,7 +27,8 @@ class EpochEndWeightAveraging(StochasticWeightAveraging):
     - Validation runs on weights and average: ``val_loss_swa`` and ``val_acc_swa`` are logged beside ``val_loss`` and
       ``val_acc``.
     - At the end of training, also if it was stopped early, the module has the averaged weights, and they are saved as
-      ``checkpoints/swa.ckpt`` in the run's folder.
+      ``checkpoints/swa.ckpt`` in the run's folder, which is that of the ``RunLogger``; without one, beside Lightning's
+      own checkpoints.
     - BatchNorm statistics of the average are recomputed in a pass over the training images.
     - A run that would end before averaging starts is refused.
 
@@ -127,8 +127,9 @@ class WeightAverages(Callback):
 
     Validation runs on all: ``val_loss_swa``, ``val_acc_swa``, ``val_loss_ema`` and ``val_acc_ema`` are logged beside
     ``val_loss`` and ``val_acc``. At the end of training the averages are saved as ``checkpoints/swa.ckpt`` and
-    ``checkpoints/ema.ckpt`` in the run's folder. BatchNorm statistics of the averages are recomputed in a pass over the
-    training images before each validation. The module must have its network as ``net``.
+    ``checkpoints/ema.ckpt`` in the run's folder, which is that of the ``RunLogger``; without one, beside Lightning's
+    own checkpoints. BatchNorm statistics of the averages are recomputed in a pass over the training images before each
+    validation. The module must have its network as ``net``.
 
     Beside ``EpochEndWeightAveraging``, which has an average called ``swa`` of its own, only ``ema`` is kept.
 
@@ -295,5 +296,5 @@ def _log_metrics(name: str, average: nn.Module, batch: Images, pl_module: Lightn
 
 
 def _save(name: str, trainer: Trainer) -> None:
-    folder = RunFolder(Path(trainer.log_dir or trainer.default_root_dir))
-    trainer.save_checkpoint(folder.checkpoint(name), weights_only=True)
+    if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by Lightning outside of the class
+        trainer.save_checkpoint(checkpoint_path(trainer, name), weights_only=True)
