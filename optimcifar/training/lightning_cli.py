@@ -31,9 +31,10 @@ from optimcifar.optim.schedules import ChainedSchedule, SequentialSchedule  # no
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.runs.checkpoint_io import AtomicCheckpointIO
 from optimcifar.runs.folder import RunFolder
-from optimcifar.runs.logger import RunLogger, run_folder
+from optimcifar.runs.logger import run_folder
 from optimcifar.training.arguments import MODEL_ARGUMENTS, Parser, read_arguments, read_checkpoint_defaults
 from optimcifar.training.classifier import ImageClassifier
+from optimcifar.training.loggers import run_loggers
 from optimcifar.training.profiler import NoProfiler
 from optimcifar.training.usage_messages import innermost_reason
 
@@ -53,13 +54,7 @@ class ConfigFile(SaveConfigCallback):
         super().__init__(parser, config, **kwargs | {"save_to_log_dir": False})
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse the folder of another run.
-
-        Raises:
-            FileExistsError: the folder holds a run.
-        """
-        if (folder := run_folder(trainer)) and folder.config.exists():
-            raise FileExistsError(f"{folder.path} holds another run: choose another folder, or resume that run")
+        """Do nothing: the file is written when training starts."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the file, now that everything that the configuration names could be built."""
@@ -186,17 +181,17 @@ class TrainingCLI(LightningCLI):
             kwargs |= {"callbacks": list(self._only), "logger": False}
             kwargs |= {"enable_checkpointing": False, "enable_progress_bar": False}
         elif self.command == "fit":
-            kwargs |= self._logger(options)
+            kwargs |= self._loggers(options)
             self.trainer_defaults["callbacks"] = self._fit_callbacks(options)
         else:
             kwargs |= {"logger": False, "enable_checkpointing": False}
             self.trainer_defaults["callbacks"] = [EvaluationSummary(), PredictionWriter()]
         if options.plugins is None:
             kwargs["plugins"] = [AtomicCheckpointIO()]
-        if options.profiler is None:
+        if options.profiler is None and not options.barebones:
             kwargs["profiler"] = NoProfiler()
         if self._only is None and not any(isinstance(callback, ProgressBar) for callback in self.user_callbacks):
-            if options.enable_progress_bar is not False and sys.stdout.isatty():
+            if options.enable_progress_bar is not False and not options.barebones and sys.stdout.isatty():
                 self.trainer_defaults["callbacks"].append(EpochBar())
             else:
                 kwargs["enable_progress_bar"] = False
@@ -218,13 +213,16 @@ class TrainingCLI(LightningCLI):
         text: str = self.parser.dump(self.config, skip_none=False)
         return text
 
-    def _logger(self, options: Namespace) -> dict[str, Any]:
-        if self._resumed:
-            return {"logger": RunLogger.reopen(self._resumed, keep_rows=self._checkpoint is not None)}
-        return {"logger": RunLogger(options.default_root_dir or ".")} if options.logger in (None, True) else {}
+    def _loggers(self, options: Namespace) -> dict[str, Any]:
+        if options.barebones:
+            return {}  # Lightning refuses the loggers that were given
+        keep_rows = self._checkpoint is not None
+        return {"logger": run_loggers(options.logger, options.default_root_dir or ".", self._resumed, keep_rows)}
 
     def _fit_callbacks(self, options: Namespace) -> list[Callback]:
         self.summary = RunSummary(_trainer_hyperparameters(_plain(self.config.trainer)))
+        if options.barebones:
+            return [self.summary]  # for speed alone: nothing is logged, printed or written
         callbacks = [EpochLines(), OptimizerCost(), StopAtDivergence(), self.summary, KeepMetricsRow()]
         if options.enable_checkpointing is not False:
             callbacks.append(ModelCheckpoint(filename="last", enable_version_counter=False))

@@ -23,10 +23,11 @@ from lightning.pytorch.callbacks import StochasticWeightAveraging
 from optimcifar.callbacks.evaluation import EvaluationSummary
 from optimcifar.errors import UsageError
 from optimcifar.runs.folder import AVERAGES, ENDED, RunFolder
-from optimcifar.runs.logger import RunLogger, run_folder
+from optimcifar.runs.logger import run_folder, run_logger
 from optimcifar.text import count
 from optimcifar.training.classifier import ImageClassifier
 from optimcifar.training.lightning_cli import TrainingCLI
+from optimcifar.training.loggers import prepare_folders
 
 # The length of schedules that are built before the run's length is known, to see that they can be.
 _PLACEHOLDER_LENGTH = 1_000_000
@@ -103,6 +104,7 @@ class TrainingRun:
         self, options: Sequence[str], resumed: RunFolder | None = None, only: list[Callback] | None = None
     ) -> None:
         self._cli = TrainingCLI("fit", options, resumed, only)
+        self._resumed = resumed is not None
         self.trainer: Trainer = self._cli.trainer
 
     def fit(self) -> RunOutcome:
@@ -111,6 +113,7 @@ class TrainingRun:
         error: BaseException | None = None
         try:
             self._check_optimizer()
+            prepare_folders(self.trainer, resumed=self._resumed)
             with _restored_sigint():
                 self.trainer.fit(self._cli.model, self._cli.datamodule, **self._cli.command_arguments)
         except (KeyboardInterrupt, SystemExit) as interruption:
@@ -156,8 +159,8 @@ class TrainingRun:
 
     def _outcome(self, status: str, error: BaseException | None = None) -> RunOutcome:
         folder = run_folder(self.trainer)
-        if isinstance(self.trainer.logger, RunLogger):
-            self.trainer.logger.discard_if_empty()
+        if logger := run_logger(self.trainer):
+            logger.discard_if_empty()
         written = folder if folder and folder.path.exists() else None
         # All processes measure, one reports.
         summary = self._cli.summary.values if self.trainer.is_global_zero else {}
