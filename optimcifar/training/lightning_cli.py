@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import yaml
 from jsonargparse import Namespace
 from jsonargparse.typing import restricted_number_type
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
@@ -34,6 +35,7 @@ from optimcifar.runs.folder import RunFolder
 from optimcifar.runs.logger import run_folder
 from optimcifar.training.arguments import MODEL_ARGUMENTS, Parser, read_arguments, read_checkpoint_defaults
 from optimcifar.training.classifier import ImageClassifier
+from optimcifar.training.config_dump import dump_config, without_objects
 from optimcifar.training.loggers import run_loggers
 from optimcifar.training.profiler import NoProfiler
 from optimcifar.training.usage_messages import innermost_reason
@@ -48,10 +50,15 @@ _NOT_HYPERPARAMETERS = {
 
 
 class ConfigFile(SaveConfigCallback):
-    """Writes ``config.yaml`` atomically into the run's folder when training starts."""
+    """Writes ``config.yaml`` atomically into the run's folder when training starts.
+
+    Raises:
+        UsageError: the file could not be read again.
+    """
 
     def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
         super().__init__(parser, config, **kwargs | {"save_to_log_dir": False})
+        self._text = dump_config(parser, config)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Do nothing: the file is written when training starts."""
@@ -63,7 +70,7 @@ class ConfigFile(SaveConfigCallback):
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file."""
         if folder := run_folder(trainer):
-            write_atomically(folder.config, self.parser.dump(self.config, skip_none=False))
+            write_atomically(folder.config, self._text)
 
 
 class TrainingCLI(LightningCLI):
@@ -166,6 +173,9 @@ class TrainingCLI(LightningCLI):
         Raises:
             ValueError: an argument is out of range.
         """
+        # Lightning keeps these settings in checkpoints. It would dump the whole configuration, and fail at some objects.
+        written = without_objects(self.parser, self.config)
+        self.config_dump = yaml.safe_load(self.parser.dump(written, skip_none=False, skip_link_targets=False))
         try:
             super().instantiate_classes()
         except ValueError as error:
@@ -210,8 +220,7 @@ class TrainingCLI(LightningCLI):
 
     def resolved(self) -> str:
         """Return the resolved configuration as YAML, as ``config.yaml`` would hold it."""
-        text: str = self.parser.dump(self.config, skip_none=False)
-        return text
+        return dump_config(self.parser, self.config)
 
     def _loggers(self, options: Namespace) -> dict[str, Any]:
         if options.barebones:
