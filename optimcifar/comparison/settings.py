@@ -11,8 +11,8 @@ from optimcifar.comparison.plan import Run
 from optimcifar.errors import UsageError
 from optimcifar.runs.folder import RunFolder
 
-# Where a run is written does not change its result.
-_PLACES = ("trainer.logger.",)
+# Where a run is written does not change its result. Loggers are one setting, a list of them several.
+_PLACES = "trainer.logger"
 
 
 def refuse_changes(runs: list[Run], configurations: list[str]) -> None:
@@ -60,7 +60,7 @@ def _settings(text: str, path: Path) -> dict[str, Any]:
         settings = dict(_flat(yaml.safe_load(text)))
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is damaged: remove {path.parent} to run it again") from error
-    return {key: value for key, value in settings.items() if not key.startswith(_PLACES)}
+    return {key: value for key, value in settings.items() if key != _PLACES and not key.startswith(f"{_PLACES}.")}
 
 
 def _flat(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:

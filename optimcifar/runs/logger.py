@@ -99,20 +99,17 @@ class RunLogger(CSVLogger):
                 an ``epoch`` among the values, because callbacks and modules count in ways of their own.
         """
         values: _Row = {name: _number(value) for name, value in metrics.items() if name not in ("epoch", "step")}
-        if self._trainer is None:
-            epoch = int(metrics.get("epoch", max(self._rows, default=1) - 1)) + 1
-            steps = {"step": step + 1} if step is not None and "epoch" in metrics else {}
-            self._row(epoch).update(values | steps)
+        trainer = self._trainer
+        if trainer is None and "epoch" in metrics:
+            self._add(int(metrics["epoch"]) + 1, values | {"step": (step or 0) + 1})
             self.save()
-        elif self._trainer.state.fn != "fit":
-            row = self._row(max(self._rows, default=1))
-            row.update(values | {"step": self._trainer.global_step} | row)
-        elif self._is_between_epochs(self._trainer):
+        elif trainer is None or (trainer.state.fn == "fit" and _is_between_epochs(trainer)):
             self._between |= values
+        elif trainer.state.fn == "fit":
+            self._add(trainer.current_epoch + 1, values | {"step": trainer.global_step})
         else:
-            row = self._row(self._trainer.current_epoch + 1)
-            row.update(self._between | values | {"step": self._trainer.global_step})
-            self._between = {}
+            epoch = max(self._rows, default=1)
+            self._add(epoch, values | {"step": trainer.global_step} | self._rows.get(epoch, {}))
 
     @rank_zero_only
     def restore_row(self, metrics: Mapping[str, float], epoch: int, step: int) -> None:
@@ -122,7 +119,7 @@ class RunLogger(CSVLogger):
         """
         if self._reopened:
             saved: _Row = {name: _number(value) for name, value in metrics.items()}
-            written = {name: cell for name, cell in self._row(epoch).items() if cell != ""}
+            written = {name: cell for name, cell in self._rows.get(epoch, {}).items() if cell != ""}
             rows = {number: row for number, row in self._rows.items() if number < epoch}
             self._rows = rows | {epoch: saved | {"step": step} | written}
             self.save()
@@ -138,8 +135,7 @@ class RunLogger(CSVLogger):
     def finalize(self, status: str) -> None:
         """Write all rows; those of values that no epoch follows included."""
         if self._rows:
-            self._row(max(self._rows)).update(self._between)
-        self._between = {}
+            self._add(max(self._rows), {})
         self.save()
 
     def discard_if_empty(self) -> None:
@@ -151,13 +147,9 @@ class RunLogger(CSVLogger):
                 except OSError:
                     return  # it holds files, or was never created
 
-    def _row(self, epoch: int) -> _Row:
-        return self._rows.setdefault(epoch, {})
-
-    @staticmethod
-    def _is_between_epochs(trainer: Trainer) -> bool:
-        """Return whether no epoch has begun yet, the next has not, or the last is over."""
-        return trainer.sanity_checking or trainer.fit_loop.epoch_progress.current.ready <= trainer.current_epoch
+    def _add(self, epoch: int, values: _Row) -> None:
+        self._rows[epoch] = self._rows.get(epoch, {}) | self._between | values
+        self._between = {}
 
     def _create_next_folder(self) -> int:
         while True:
@@ -212,6 +204,11 @@ def checkpoint_path(trainer: Trainer, name: str) -> str:
         Path(path).rename(kept)
         rank_zero_warn(f"{path} of another run is now {kept}")
     return path
+
+
+def _is_between_epochs(trainer: Trainer) -> bool:
+    """Return whether no epoch has begun yet, the next has not, or the last is over."""
+    return trainer.sanity_checking or trainer.fit_loop.epoch_progress.current.ready <= trainer.current_epoch
 
 
 def _number(value: float) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from optimcifar.runs.folder import WEIGHTS, RunFolder, comparison_runs, test_result
-from optimcifar.runs.metrics import read_metrics
+from optimcifar.runs.metrics import COLUMNS, read_metrics
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class RunResult:
         seed: its seed; None for a run that was not seeded.
         folder: its folder.
         summary: the contents of ``summary.json``.
-        rows: the rows of ``metrics.csv``; a missing value is NaN.
+        rows: the rows of ``metrics.csv``, one for each whole epoch; a missing value is NaN. None without that file.
         tests: test accuracies by weights, see ``WEIGHTS``.
         entry: the name of its configuration in its comparison; None for a single run.
     """
@@ -44,9 +44,15 @@ class RunResult:
         """The resolved settings by flat name, such as ``optimizer.lr``; none if the run failed before it started."""
         return self.summary.get("hyperparameters") or {}
 
+    @property
+    def epochs(self) -> int:
+        """The number of whole epochs."""
+        return len(self.rows) or int(self.summary.get("epochs") or 0)
+
     def final(self, metric: str) -> float:
         """Return the last epoch's value of a metric; NaN if there is none."""
-        return self.rows[-1].get(metric, math.nan) if self.rows else math.nan
+        value = (self.rows[-1] if self.rows else self.summary).get(metric)
+        return value if isinstance(value, (int, float)) else math.nan
 
     def best(self) -> tuple[float, int]:
         """Return the best validation accuracy and its epoch, from 1; NaN and 0 without validation."""
@@ -55,7 +61,12 @@ class RunResult:
         return best, -epoch
 
     def to_target(self, target: float) -> tuple[float, float]:
-        """Return the epochs and the seconds of training to a validation accuracy; infinity if it was never reached."""
+        """Return the epochs and the seconds of training to a validation accuracy; infinity if it was never reached.
+
+        They are NaN if the run has no table of its epochs.
+        """
+        if self.epochs and not self.rows:
+            return math.nan, math.nan
         seconds = 0.0
         for row in self.rows:
             seconds += row["seconds"]
@@ -98,7 +109,7 @@ def read_run(folder: RunFolder, entry: str | None = None) -> RunResult:
         seed = None if summary["seed"] is None else int(summary["seed"])
         if "status" not in summary:
             raise KeyError("status")
-        rows = read_metrics(folder.metrics)
+        rows = [row for row in read_metrics(folder.metrics) if _is_whole_epoch(row)]
         paths = {weights: test_result(folder.checkpoint(weights)) for weights in WEIGHTS}
         tests = {
             weights: float(json.loads(path.read_text(encoding="utf-8"))["test_acc"])
@@ -108,6 +119,14 @@ def read_run(folder: RunFolder, entry: str | None = None) -> RunResult:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RuntimeError(f"{folder.path} is damaged: {type(error).__name__}: {error}") from error
     return RunResult(entry or folder.path.name, seed, folder.path, summary, rows, tests, entry)
+
+
+def _is_whole_epoch(row: dict[str, float]) -> bool:
+    """Return whether a row is of an epoch that ended, when its time is logged, and of a table of ``RunLogger``.
+
+    Lightning's CSVLogger writes files of the same name with several rows per epoch.
+    """
+    return tuple(row)[: len(COLUMNS)] == COLUMNS and math.isfinite(row["seconds"])
 
 
 def _natural_order(run: RunFolder) -> tuple[str, int, str]:

@@ -173,7 +173,7 @@ class TrainingCLI(LightningCLI):
         Raises:
             ValueError: an argument is out of range.
         """
-        # Lightning keeps these settings in checkpoints. It would dump the whole configuration, and fail at some objects.
+        # Lightning puts these settings into checkpoints. Its own dump fails at some objects.
         written = without_objects(self.parser, self.config)
         self.config_dump = yaml.safe_load(self.parser.dump(written, skip_none=False, skip_link_targets=False))
         try:

@@ -32,18 +32,14 @@ def run_loggers(chosen: Chosen, save_dir: str, resumed: RunFolder | None, keep_r
         save_dir: the folder that holds ``lightning_logs``.
         resumed: the folder of the run that goes on in it; None for a new run.
         keep_rows: whether the metrics of a resumed run stay.
-
-    Raises:
-        UsageError: the options name two of ``RunLogger``.
     """
     named = [] if chosen is None or isinstance(chosen, bool) else [chosen] if isinstance(chosen, Logger) else [*chosen]
-    own = [logger for logger in named if isinstance(logger, RunLogger)]
-    if len(own) > 1:
-        raise UsageError("--trainer.logger names RunLogger twice: a run has one folder")
     if resumed:
-        own = [RunLogger.reopen(resumed, keep_rows)]
-    others = [logger for logger in named if not isinstance(logger, RunLogger)]
-    return [*(own or [RunLogger(save_dir)]), *others]
+        own = RunLogger.reopen(resumed, keep_rows)
+    else:
+        # A run has one folder: of several the last counts, as with any option.
+        own = next((logger for logger in reversed(named) if isinstance(logger, RunLogger)), RunLogger(save_dir))
+    return [own, *(logger for logger in named if not isinstance(logger, RunLogger))]
 
 
 @rank_zero_only

@@ -46,6 +46,7 @@ _INTENDED = (
     ".*no `val_dataloader`",
     ".*across ranks is zero",
     ".*LeafSpec",
+    "You are trying to `self.log",  # barebones asks for speed alone
 )
 
 
@@ -71,14 +72,15 @@ class RunOutcome:
         names = {"train_loss": "train loss", "val_acc": "validation accuracy"}
         names |= {f"val_acc_{name}": f"of the averaged weights ({name})" for name in AVERAGES}
         figures = [f"{text} {summary[name]:.4f}" for name, text in names.items() if summary.get(name) is not None]
+        results = f": {', '.join(figures)}" if figures else ""
         step = f" in step {summary['diverged_step']}" if summary["diverged_step"] else ""
         end = (
-            f"{self.status}{step} after {count(summary['epochs'], 'epoch')}: {', '.join(figures)} "
+            f"{self.status}{step} after {count(summary['epochs'], 'epoch')}{results} "
             f"({summary['dataset']}); {summary['train_seconds']:.1f} s of training, "
             f"{summary['images_per_second'] or 0:,.0f} images/s"
         )
         if self.folder is None:
-            return end
+            return f"{end}\nno files were written"
         weights = " and ".join(map(str, self.folder.checkpoints()))
         return f"{end}\nthe run is in {self.folder.path}, its weights in {weights or 'no file'}"
 
@@ -142,7 +144,10 @@ class TrainingRun:
 
         Raises:
             ValueError: one of them cannot be built.
+            UsageError: the run would write no files.
         """
+        if run_logger(self.trainer) is None:
+            raise UsageError("fast_dev_run and barebones write no files: there would be nothing to compare")
         self._check_optimizer()
         return self._cli.resolved()
 

@@ -69,7 +69,7 @@ def test_runs_of_a_seed_come_before_those_of_the_next() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["--seed_everything", "--config=a.yaml", "--trainer.logger.save_dir", "--ckpt_path", "-c"]
+    "option", ["--seed_everything", "--config=a.yaml", "--trainer.default_root_dir", "--ckpt_path", "-c"]
 )
 def test_options_that_a_comparison_decides_itself_are_refused(option: str) -> None:
     with pytest.raises(UsageError, match="cannot be given to compare"):

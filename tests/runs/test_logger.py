@@ -37,7 +37,8 @@ def test_values_of_an_epoch_share_a_row(tmp_path: Path) -> None:
     logger.log_metrics({"epoch": 0, "val_loss": 2.25}, step=12)
     logger.log_metrics({"epoch": 0, "train_loss": 2.5}, step=12)
     logger.log_metrics({"epoch": 1, "train_loss": 2.0}, step=25)
-    logger.log_metrics({"seconds": 0.5})  # no epoch: the latest
+    logger.log_metrics({"seconds": 0.5})  # no epoch, and none follows: the last
+    logger.finalize("success")
     rows = read_rows(tmp_path / "lightning_logs" / "mine" / "metrics.csv")
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert (rows[0]["train_loss"], rows[0]["val_loss"], rows[0]["step"]) == ("2.5", "2.25", "13")
