@@ -12,7 +12,7 @@ import yaml
 from jsonargparse import Namespace
 from jsonargparse.typing import restricted_number_type
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 # Imported so that the command line accepts them by class name alone.
@@ -21,6 +21,7 @@ from optimcifar.callbacks.console_output import EpochBar, EpochLines
 from optimcifar.callbacks.divergence import StopAtDivergence
 from optimcifar.callbacks.evaluation import EvaluationSummary, PredictionWriter
 from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates  # noqa: F401
+from optimcifar.callbacks.last_checkpoint import LastCheckpoint
 from optimcifar.callbacks.metrics_row import KeepMetricsRow
 from optimcifar.callbacks.optimizer_cost import OptimizerCost
 from optimcifar.callbacks.run_summary import RunSummary
@@ -234,7 +235,7 @@ class TrainingCLI(LightningCLI):
             return [self.summary]  # for speed alone: nothing is logged, printed or written
         callbacks = [EpochLines(), OptimizerCost(), StopAtDivergence(), self.summary, KeepMetricsRow()]
         if options.enable_checkpointing is not False:
-            callbacks.append(ModelCheckpoint(filename="last", enable_version_counter=False))
+            callbacks.append(LastCheckpoint())
         return callbacks
 
 

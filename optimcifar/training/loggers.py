@@ -9,13 +9,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
+from optimcifar.callbacks.last_checkpoint import LastCheckpoint
 from optimcifar.errors import UsageError
 from optimcifar.runs.atomic import write_atomically
-from optimcifar.runs.folder import RunFolder
+from optimcifar.runs.folder import WEIGHTS, RunFolder
 from optimcifar.runs.logger import RunLogger, run_folder
 
 #: The option ``--trainer.logger``, after its classes were built.
@@ -48,11 +50,20 @@ def prepare_folders(trainer: Trainer, resumed: bool) -> None:
 
     Raises:
         FileExistsError: a new run's folder holds a run.
-        UsageError: another logger would write into this run's folder, or into that of another run.
+        UsageError: another logger or checkpoint would write into this run's folder or files, or those of another run.
     """
     folder = run_folder(trainer)
     if folder is None:
         return
+    given = [
+        c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and type(c) is not LastCheckpoint
+    ]
+    for callback in given:
+        if callback.dirpath is None and callback.filename in WEIGHTS:
+            raise UsageError(
+                f"--trainer.callbacks: {type(callback).__name__} would replace the run's own {callback.filename}.ckpt: "
+                "give it another filename, or a dirpath"
+            )
     if folder.config.exists() and not resumed:
         raise FileExistsError(f"{folder.path} holds another run: choose another folder, or resume that run")
     for logger in trainer.loggers[1:]:
