@@ -296,5 +296,5 @@ def _log_metrics(name: str, average: nn.Module, batch: Images, pl_module: Lightn
 
 
 def _save(name: str, trainer: Trainer) -> None:
-    if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by Lightning outside of the class
+    if not (trainer.fast_dev_run or trainer.barebones):  # type: ignore[attr-defined]  # Lightning writes nothing then
         trainer.save_checkpoint(checkpoint_path(trainer, name), weights_only=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
@@ -55,15 +55,7 @@ def prepare_folders(trainer: Trainer, resumed: bool) -> None:
     folder = run_folder(trainer)
     if folder is None:
         return
-    given = [
-        c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and type(c) is not LastCheckpoint
-    ]
-    for callback in given:
-        if callback.dirpath is None and callback.filename in WEIGHTS:
-            raise UsageError(
-                f"--trainer.callbacks: {type(callback).__name__} would replace the run's own {callback.filename}.ckpt: "
-                "give it another filename, or a dirpath"
-            )
+    _refuse_files_of_the_run(trainer.checkpoint_callbacks)
     if folder.config.exists() and not resumed:
         raise FileExistsError(f"{folder.path} holds another run: choose another folder, or resume that run")
     for logger in trainer.loggers[1:]:
@@ -72,6 +64,17 @@ def prepare_folders(trainer: Trainer, resumed: bool) -> None:
             _refuse_folder_of_a_run(logger, RunFolder(Path(path)), folder)
         if isinstance(logger, CSVLogger) and resumed:
             _keep_file(logger)
+
+
+def _refuse_files_of_the_run(callbacks: list[Checkpoint]) -> None:
+    for callback in callbacks:
+        if isinstance(callback, LastCheckpoint) or not isinstance(callback, ModelCheckpoint):
+            continue
+        if callback.dirpath is None and callback.filename in WEIGHTS:
+            raise UsageError(
+                f"--trainer.callbacks: {type(callback).__name__} would replace the run's own {callback.filename}.ckpt: "
+                "give it another filename, or a dirpath"
+            )
 
 
 def _refuse_folder_of_a_run(logger: Logger, folder: RunFolder, own: RunFolder) -> None:

@@ -52,7 +52,7 @@ LOGGING: dict[str, tuple[Callable[[], Callback], str, list[str] | None]] = {
     "ThroughputMonitor": (
         lambda: ThroughputMonitor(lambda batch: len(batch[0]), window_size=2),
         "train/batches",
-        ["4.0", "8.0", "12.0"],
+        ["4", "8", "12"],
     ),
 }
 
