@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Set
 from typing import Any
 
+import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -23,7 +24,7 @@ def dump_config(parser: LightningArgumentParser, config: Namespace) -> str:
         UsageError: the text would not read back as the same configuration.
     """
     written = without_objects(parser, config)
-    text: str = parser.dump(written, skip_none=False)
+    text = write_config(parser, written, with_links=False)
     try:
         again = parser.parse_string(text)
     except UsageError as error:
@@ -58,16 +59,27 @@ def without_objects(parser: LightningArgumentParser, config: Namespace) -> Names
     return written
 
 
+def write_config(parser: LightningArgumentParser, config: Namespace, with_links: bool = True) -> str:
+    """Return a configuration as YAML, without looking whether it can be read again.
+
+    Args:
+        parser: the parser that made it.
+        config: the configuration.
+        with_links: whether it has the values that follow from others, such as the seed of the data.
+    """
+    text: str = parser.dump(config, skip_unset=False, skip_validation=True, skip_link_targets=not with_links)
+    return text
+
+
 def _dump(parser: LightningArgumentParser, config: Namespace) -> str | None:
     """Return a configuration as YAML, or None if it has a value that cannot be written."""
     with warnings.catch_warnings():
         # jsonargparse writes this sentence in place of the value.
         warnings.filterwarnings("error", r"\s*Unable to serialize instance")
         try:
-            text: str = parser.dump(config, skip_none=False, skip_link_targets=False)
-        except (ValueError, TypeError, UserWarning):
+            return write_config(parser, config)
+        except (ValueError, TypeError, UserWarning, yaml.YAMLError):
             return None
-    return text
 
 
 def _leaves(value: Any, path: _Path = ()) -> Iterator[tuple[_Path, Any]]:

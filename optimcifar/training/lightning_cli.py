@@ -36,7 +36,7 @@ from optimcifar.runs.folder import RunFolder
 from optimcifar.runs.logger import run_folder
 from optimcifar.training.arguments import MODEL_ARGUMENTS, Parser, read_arguments, read_checkpoint_defaults
 from optimcifar.training.classifier import ImageClassifier
-from optimcifar.training.config_dump import dump_config, without_objects
+from optimcifar.training.config_dump import dump_config, without_objects, write_config
 from optimcifar.training.loggers import run_loggers
 from optimcifar.training.profiler import NoProfiler
 from optimcifar.training.usage_messages import innermost_reason
@@ -175,8 +175,7 @@ class TrainingCLI(LightningCLI):
             ValueError: an argument is out of range.
         """
         # Lightning puts these settings into checkpoints. Its own dump fails at some objects.
-        written = without_objects(self.parser, self.config)
-        self.config_dump = yaml.safe_load(self.parser.dump(written, skip_none=False, skip_link_targets=False))
+        self.config_dump = yaml.safe_load(write_config(self.parser, without_objects(self.parser, self.config)))
         try:
             super().instantiate_classes()
         except ValueError as error:

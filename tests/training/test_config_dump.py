@@ -56,12 +56,19 @@ ARGUMENTS = {
     "MixedPrecision": ["precision=bf16-mixed", "device=cpu"],
     "TransformerEnginePrecision": ["weights_dtype=torch.float16"],
 }
-OPTIONS = ("callbacks", "loggers", "strategies", "profilers", "plugins")
+# The modules of Lightning whose classes can be named, the option that names them, and whether it takes a list.
+KINDS = {
+    "callbacks": ("callbacks", True),
+    "loggers": ("logger", True),
+    "strategies": ("strategy", False),
+    "profilers": ("profiler", False),
+    "plugins": ("plugins", True),
+}
 
 
 def classes() -> Iterator[tuple[str, str]]:
     """Yield the option and the name of every class of Lightning that can be named, but for abstract ones."""
-    for name in OPTIONS:
+    for name in KINDS:
         module: ModuleType = getattr(lightning.pytorch, name)
         for member in module.__all__:
             cls = getattr(module, member)
@@ -69,26 +76,26 @@ def classes() -> Iterator[tuple[str, str]]:
                 yield name, member
 
 
-def options_for(kind: str, name: str) -> list[str]:
-    option = {"callbacks": "callbacks", "loggers": "logger", "strategies": "strategy", "profilers": "profiler"}
-    key = f"--trainer.{option.get(kind, kind)}"
-    several = "+" if kind in ("callbacks", "plugins") else ""
-    arguments = [f"{key}.{argument}" for argument in ARGUMENTS.get(name) or []]
-    return [f"{key}{several}=lightning.pytorch.{kind}.{name}", *arguments]
+def options_of(kind: str) -> list[list[str]]:
+    """Return the options of runs that name all classes of a kind: all in one run, where an option takes a list."""
+    option, listed = KINDS[kind]
+    named = []
+    for name in (name for other, name in classes() if other == kind):
+        arguments = [f"--trainer.{option}.{argument}" for argument in ARGUMENTS.get(name) or []]
+        named.append([f"--trainer.{option}{'+' if listed else ''}=lightning.pytorch.{kind}.{name}", *arguments])
+    return [[word for words in named for word in words]] if listed else named
 
 
-@pytest.mark.parametrize("kind", OPTIONS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_configuration_with_any_class_of_lightning_reads_back_equal(kind: str, tmp_path: Path) -> None:
-    for number, (_, name) in enumerate(pair for pair in classes() if pair[0] == kind):
-        first = Parsed("fit", options_for(kind, name))
-        path = tmp_path / f"{number}.yaml"
-        path.write_text(first.resolved())
-        again = Parsed("fit", ["--config", str(path)])
-        assert settings(again) == settings(first), name
+    for options in options_of(kind):
+        first = Parsed("fit", options)
+        (tmp_path / "config.yaml").write_text(first.resolved())
+        assert settings(Parsed("fit", ["--config", "config.yaml"])) == settings(first), options
 
 
 def test_every_kind_has_classes() -> None:
-    assert {kind for kind, _ in classes()} == set(OPTIONS)
+    assert {kind for kind, _ in classes()} == set(KINDS)
     assert len(list(classes())) > 40
 
 
