@@ -179,8 +179,7 @@ def run_folder(trainer: Trainer) -> RunFolder | None:
     """
     loggers = [logger] if (logger := run_logger(trainer)) else trainer.loggers
     folders = (getattr(logger, "log_dir", None) for logger in loggers)
-    # The logger of fast_dev_run answers every attribute with a function.
-    folder = next((folder for folder in folders if isinstance(folder, str)), None)
+    folder = next(filter(None, folders), None)
     return RunFolder(Path(folder)) if folder and trainer.is_global_zero else None
 
 

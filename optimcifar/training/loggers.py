@@ -59,8 +59,7 @@ def prepare_folders(trainer: Trainer, resumed: bool) -> None:
     if folder.config.exists() and not resumed:
         raise FileExistsError(f"{folder.path} holds another run: choose another folder, or resume that run")
     for logger in trainer.loggers[1:]:
-        path = getattr(logger, "log_dir", None)
-        if isinstance(path, str):
+        if path := getattr(logger, "log_dir", None):
             _refuse_folder_of_a_run(logger, RunFolder(Path(path)), folder)
         if isinstance(logger, CSVLogger) and resumed:
             _keep_file(logger)

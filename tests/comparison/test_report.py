@@ -212,3 +212,21 @@ def test_what_was_logged_for_every_layer_is_drawn(optimcifar: Command, tmp_path:
     make_run(tmp_path / "alone", 0, [0.1, 0.2])
     optimcifar("report", tmp_path / "alone")
     assert not list((tmp_path / "alone").glob("gradients.*"))
+
+
+def test_runs_without_a_table_are_reported_from_their_summaries(optimcifar: Command, tmp_path: Path) -> None:
+    make_comparison(tmp_path / "out", ["sgd", "adam"])
+    for number, run in enumerate(sorted(tmp_path.glob("out/runs/adam/seed-*"))):
+        (run / "metrics.csv").unlink()
+        summary = json.loads((run / "summary.json").read_text())
+        final = {"epochs": 4, "val_acc": 0.5 + number / 100, "train_loss": 1.5}
+        (run / "summary.json").write_text(json.dumps(summary | final))
+    outcome = optimcifar("report", tmp_path / "out", "--target_acc", "0.25")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "device cpu; 4 epochs" in outcome.out
+    assert "No metrics.csv of RunLogger in adam: the last epoch's figures are those of summary.json" in outcome.out
+    sgd, adam = table(tmp_path / "out" / "summary.csv")
+    assert float(adam["val_acc"]) == pytest.approx(0.51)
+    assert (adam["train_loss"], adam["best_val_acc"], adam["epochs_to_target"]) == ("1.5", "", "")
+    assert float(sgd["best_val_acc"]) == pytest.approx(float(sgd["val_acc"]))
+    assert float(sgd["epochs_to_target"]) > 1
