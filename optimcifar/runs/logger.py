@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from optimcifar.runs.atomic import remove_partial_files
 from optimcifar.runs.folder import RunFolder
-from optimcifar.runs.metrics import read_cells, shortest_float32, write_metrics
+from optimcifar.runs.metrics import is_row_of_an_epoch, read_cells, shortest_float32, write_metrics
 
 # The values of an epoch by column; text for those that were read from a file.
 _Row = dict[str, float | str]
@@ -58,14 +58,20 @@ class RunLogger(CSVLogger):
         Args:
             folder: the run's folder.
             keep_rows: whether the existing rows stay; a run without a checkpoint starts again from the first.
+
+        Raises:
+            ValueError: the existing rows are those of another logger.
         """
+        rows = read_cells(folder.metrics)
+        if not all(map(is_row_of_an_epoch, rows)):
+            raise ValueError(f"{folder.metrics} is of another logger, and would be replaced: move it away to resume")
         path = folder.path
         logger = cls(path.parent.parent, path.parent.name, path.name)
         logger._reopened = True
         if _is_first_process():
             remove_partial_files(path)
         if keep_rows:
-            logger._rows = {int(row["epoch"]): {**row} for row in read_cells(folder.metrics)}
+            logger._rows = {int(row["epoch"]): {**row} for row in rows}
         return logger
 
     @property

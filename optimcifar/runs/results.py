@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from optimcifar.runs.folder import WEIGHTS, RunFolder, comparison_runs, test_result
-from optimcifar.runs.metrics import COLUMNS, read_metrics
+from optimcifar.runs.metrics import is_row_of_an_epoch, read_metrics
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,8 @@ def read_run(folder: RunFolder, entry: str | None = None) -> RunResult:
 
 
 def _is_whole_epoch(row: dict[str, float]) -> bool:
-    """Return whether a row is of an epoch that ended, when its time is logged, and of a table of ``RunLogger``.
-
-    Lightning's CSVLogger writes files of the same name with several rows per epoch.
-    """
-    return tuple(row)[: len(COLUMNS)] == COLUMNS and math.isfinite(row["seconds"])
+    """Return whether a row is of an epoch that ended: its time is logged then."""
+    return is_row_of_an_epoch(row) and math.isfinite(row["seconds"])
 
 
 def _natural_order(run: RunFolder) -> tuple[str, int, str]:

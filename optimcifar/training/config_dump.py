@@ -8,13 +8,40 @@ from typing import Any
 
 import yaml
 from jsonargparse import Namespace
-from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 
 from optimcifar.errors import UsageError
+from optimcifar.runs.atomic import write_atomically
+from optimcifar.runs.logger import run_folder
 from optimcifar.text import first_lines
 
 # The names of a value in a configuration, outermost first; positions in lists are names too.
 _Path = tuple[str, ...]
+
+
+class ConfigFile(SaveConfigCallback):
+    """Writes ``config.yaml`` atomically into the run's folder when training starts.
+
+    Raises:
+        UsageError: the file could not be read again.
+    """
+
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
+        super().__init__(parser, config, **kwargs | {"save_to_log_dir": False})
+        self._text = dump_config(parser, config)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Do nothing: the file is written when training starts."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the file, now that everything that the configuration names could be built."""
+        self.save_config(trainer, pl_module, "fit")
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the file."""
+        if folder := run_folder(trainer):
+            write_atomically(folder.config, self._text)
 
 
 def dump_config(parser: LightningArgumentParser, config: Namespace) -> str:

@@ -11,9 +11,9 @@ import torch
 import yaml
 from jsonargparse import Namespace
 from jsonargparse.typing import restricted_number_type
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 # Imported so that the command line accepts them by class name alone.
 from optimcifar.callbacks.averaging import EpochEndWeightAveraging, WeightAverages  # noqa: F401
@@ -30,14 +30,12 @@ from optimcifar.data.shapes10 import Shapes10DataModule  # noqa: F401
 from optimcifar.errors import UsageError
 from optimcifar.optim.muon import MuonWithAux  # noqa: F401
 from optimcifar.optim.schedules import ChainedSchedule, SequentialSchedule  # noqa: F401
-from optimcifar.runs.atomic import write_atomically
 from optimcifar.runs.checkpoint_io import AtomicCheckpointIO
 from optimcifar.runs.folder import RunFolder
-from optimcifar.runs.logger import run_folder
 from optimcifar.training.arguments import MODEL_ARGUMENTS, Parser, read_arguments, read_checkpoint_defaults
 from optimcifar.training.classifier import ImageClassifier
-from optimcifar.training.config_dump import dump_config, without_objects, write_config
-from optimcifar.training.loggers import run_loggers
+from optimcifar.training.config_dump import ConfigFile, dump_config, without_objects, write_config
+from optimcifar.training.loggers import named_loggers, run_loggers
 from optimcifar.training.profiler import NoProfiler
 from optimcifar.training.usage_messages import innermost_reason
 
@@ -48,30 +46,6 @@ _NOT_HYPERPARAMETERS = {
     *("logger", "default_root_dir", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"),
     *("log_every_n_steps", "num_sanity_val_steps", "profiler", "plugins", "accelerator"),
 }
-
-
-class ConfigFile(SaveConfigCallback):
-    """Writes ``config.yaml`` atomically into the run's folder when training starts.
-
-    Raises:
-        UsageError: the file could not be read again.
-    """
-
-    def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
-        super().__init__(parser, config, **kwargs | {"save_to_log_dir": False})
-        self._text = dump_config(parser, config)
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Do nothing: the file is written when training starts."""
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the file, now that everything that the configuration names could be built."""
-        self.save_config(trainer, pl_module, "fit")
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file."""
-        if folder := run_folder(trainer):
-            write_atomically(folder.config, self._text)
 
 
 class TrainingCLI(LightningCLI):
@@ -194,7 +168,8 @@ class TrainingCLI(LightningCLI):
             kwargs |= self._loggers(options)
             self.trainer_defaults["callbacks"] = self._fit_callbacks(options)
         else:
-            kwargs |= {"logger": False, "enable_checkpointing": False}
+            _refuse_trial_runs(self.command, options)
+            kwargs |= {"logger": named_loggers(options.logger), "enable_checkpointing": False}
             self.trainer_defaults["callbacks"] = [EvaluationSummary(), PredictionWriter()]
         if options.plugins is None:
             kwargs["plugins"] = [AtomicCheckpointIO()]
@@ -253,6 +228,12 @@ def _trainer_hyperparameters(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in changed.items() if name not in _NOT_HYPERPARAMETERS} | {
         "max_epochs": options["max_epochs"]
     }
+
+
+def _refuse_trial_runs(command: str, options: Namespace) -> None:
+    for name in ("fast_dev_run", "barebones"):
+        if options[name]:
+            raise UsageError(f"--trainer.{name} would give {command} no result, or that of a few images: leave it out")
 
 
 def _check_accelerator(accelerator: object) -> None:

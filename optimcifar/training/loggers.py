@@ -35,13 +35,20 @@ def run_loggers(chosen: Chosen, save_dir: str, resumed: RunFolder | None, keep_r
         resumed: the folder of the run that goes on in it; None for a new run.
         keep_rows: whether the metrics of a resumed run stay.
     """
-    named = [] if chosen is None or isinstance(chosen, bool) else [chosen] if isinstance(chosen, Logger) else [*chosen]
+    named = named_loggers(chosen)
     if resumed:
         own = RunLogger.reopen(resumed, keep_rows)
     else:
         # A run has one folder: of several the last counts, as with any option.
         own = next((logger for logger in reversed(named) if isinstance(logger, RunLogger)), RunLogger(save_dir))
     return [own, *(logger for logger in named if not isinstance(logger, RunLogger))]
+
+
+def named_loggers(chosen: Chosen) -> list[Logger]:
+    """Return the loggers that the options name."""
+    if chosen is None or isinstance(chosen, bool):
+        return []
+    return [chosen] if isinstance(chosen, Logger) else [*chosen]
 
 
 @rank_zero_only

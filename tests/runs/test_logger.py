@@ -62,6 +62,14 @@ def test_reopened_run_keeps_its_rows_if_it_has_a_checkpoint(keep_rows: bool, tmp
     assert [file.name for file in path.iterdir()] == ["metrics.csv"]
 
 
+def test_table_of_another_logger_is_not_replaced(tmp_path: Path) -> None:
+    table = tmp_path / "lightning_logs" / "version_0" / "metrics.csv"
+    write_atomically(table, "epoch,step,train_loss\n0,7,2.5\n")
+    with pytest.raises(ValueError, match=r"version_0/metrics.csv is of another logger"):
+        RunLogger.reopen(RunFolder(table.parent), keep_rows=True)
+    assert table.read_text() == "epoch,step,train_loss\n0,7,2.5\n"
+
+
 def test_missing_row_is_restored_in_a_reopened_run_only(tmp_path: Path) -> None:
     new = RunLogger()
     new.log_metrics({"epoch": 0, "train_loss": 2.5}, step=12)
