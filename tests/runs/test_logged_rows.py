@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ExponentialLR
 
 from optimcifar import ImageClassifier, RunLogger, Shapes10DataModule
+from optimcifar.callbacks.metrics_row import KeepMetricsRow
 from optimcifar.data.images import Images
+from optimcifar.runs.folder import RunFolder
 
 
 def data() -> Shapes10DataModule:
@@ -147,6 +150,40 @@ def test_values_of_every_hook_are_in_the_row_of_their_epoch() -> None:
     rows = fit_rows(ImageClassifier(), Everywhere(), max_epochs=2, num_sanity_val_steps=1)
     assert column(rows, "step") == ["4", "8"]
     assert {name: column(rows, name) for name in HOOKS} == HOOKS
+
+
+class Hidden(Callback):
+    """Logs a value for the progress bar alone."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.log("hidden", 1.0, prog_bar=True, logger=False)
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`, callbacks")
+def test_values_of_every_hook_of_a_resumed_run_are_in_the_row_of_their_epoch(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "first.ckpt"
+    first = quiet_trainer(logger=RunLogger(), enable_checkpointing=True, callbacks=[KeepMetricsRow(), Hidden()])
+    first.fit(ImageClassifier(), data())
+    shutil.copy(first.checkpoint_callback.best_model_path, checkpoint)  # type: ignore[union-attr]
+    folder = RunFolder(tmp_path / "lightning_logs" / "version_0")
+    (row,) = read_rows(folder.metrics)
+    again = quiet_trainer(
+        max_epochs=2,
+        num_sanity_val_steps=1,
+        logger=RunLogger.reopen(folder, keep_rows=True),
+        callbacks=[KeepMetricsRow(), Everywhere()],
+    )
+    again.fit(ImageClassifier(), data(), ckpt_path=checkpoint, weights_only=True)
+    # Measuring the earlier checkpoint afterwards is no reason to drop the rows after it.
+    again.test(ImageClassifier(), data(), ckpt_path=checkpoint, weights_only=True, verbose=False)
+    rows = read_rows(folder.metrics)
+    assert rows[0] == row | dict.fromkeys(rows[0].keys() - row.keys(), "")
+    assert "hidden" not in rows[1]
+    assert (column(rows, "epoch"), column(rows, "step")) == (["1", "2"], ["4", "8"])
+    # In `setup` and `on_fit_start` the steps of the checkpoint are not known yet.
+    early = {"setup": "0", "on_fit_start": "0"}
+    expected = {name: cells[1] or early.get(name, "4") for name, cells in HOOKS.items()}
+    assert {name: rows[1][name] for name in HOOKS} == expected
 
 
 class LogsByStep(ImageClassifier):
