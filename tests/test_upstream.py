@@ -19,10 +19,11 @@ import pytest
 import torch
 from helpers import Outcome, quiet_trainer
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import StochasticWeightAveraging
-from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.callbacks import ModelCheckpoint, StochasticWeightAveraging
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.core import saving
 from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 from torch.optim.lr_scheduler import (
@@ -40,6 +41,7 @@ from torch.optim.lr_scheduler import (
 from torchmetrics import MeanMetric
 
 from optimcifar import ImageClassifier, RunLogger, Shapes10DataModule
+from optimcifar.callbacks.last_checkpoint import LastCheckpoint
 from optimcifar.optim.types import LRSchedulerCallable, OptimizerCallable
 from optimcifar.runs.folder import RunFolder
 from optimcifar.training.lightning_cli import Seed
@@ -222,7 +224,28 @@ def test_a_callable_built_from_options_holds_its_class() -> None:
     assert schedule.keywords["step_size"] == 2
 
 
+def test_objects_are_written_as_a_sentence_with_a_warning() -> None:
+    """training/config_dump.py: recognises them by it."""
+    made = LightningArgumentParser(exit_on_error=False)
+    made.add_class_arguments(StochasticWeightAveraging, "callback")
+    with pytest.warns(UserWarning, match=r"\A\s*Unable to serialize instance"):
+        made.dump(made.parse_args(["--callback.swa_lrs=0.1"]))
+
+
 # Lightning
+
+
+def test_the_settings_of_checkpoints_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """training/lightning_cli.py: gives them without the objects at which Lightning's own dump fails."""
+
+    class CLI(LightningCLI):
+        def instantiate_classes(self) -> None:
+            self.config_dump = {"model": {"lr_interval": "given"}}
+            super().instantiate_classes()
+
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+    cli = CLI(ImageClassifier, Shapes10DataModule, args=[], run=False, seed_everything_default=0)
+    assert cli.model.hparams["lr_interval"] == "given"
 
 
 def test_stochastic_weight_averaging_keeps_its_state_under_these_names() -> None:
@@ -308,7 +331,7 @@ def test_the_rank_is_known_before_there_is_a_trainer() -> None:
 
 
 def test_log_dir_is_the_runs_folder_for_csv_loggers_only(tmp_path: Path) -> None:
-    """runs/logger.py: RunLogger stays a CSVLogger; callbacks/averaging.py saves below it."""
+    """runs/logger.py: RunLogger stays a CSVLogger."""
 
     class Plain(Logger):
         name, version, save_dir, root_dir, log_dir = "runs", "mine", str(tmp_path), "runs", "runs/mine"
@@ -328,6 +351,82 @@ def test_checkpoints_go_to_the_folder_of_the_logger(tmp_path: Path) -> None:
     run.fit(ImageClassifier(), data())
     (path,) = tmp_path.rglob("*.ckpt")
     assert path.parent == RunFolder(Path(str(run.log_dir))).checkpoint().parent
+
+
+def test_loggers_get_the_module_and_save_after_every_value_of_it(tmp_path: Path) -> None:
+    """runs/logger.py: takes the trainer from the module, and writes when it is told to save."""
+    events: list[str] = []
+
+    class Noting(RunLogger):
+        def log_graph(self, model: LightningModule, input_array: object = None) -> None:  # type: ignore[override]
+            assert isinstance(model.trainer, Trainer)
+            events.append("graph")
+
+        def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+            events.append("metrics")
+
+        def save(self) -> None:
+            events.append("save")
+
+        def finalize(self, status: str) -> None:
+            events.append(status)
+
+    quiet_trainer(logger=Noting(tmp_path)).fit(ImageClassifier(), data())
+    assert events == ["graph", "save", "metrics", "save", "metrics", "save", "success"]
+
+
+def test_epochs_that_have_begun_are_counted() -> None:
+    """runs/logger.py: tells the time between two epochs from an epoch."""
+    found: list[tuple[str, int, int]] = []
+
+    class Noting(Callback):
+        def note(self, event: str, trainer: Trainer) -> None:
+            found.append((event, trainer.fit_loop.epoch_progress.current.ready, trainer.current_epoch))
+
+        def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            self.note("start", trainer)
+
+        def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            self.note("epoch start", trainer)
+
+        def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            self.note("epoch end", trainer)
+
+        def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            self.note("end", trainer)
+
+    quiet_trainer(callbacks=[Noting()]).fit(ImageClassifier(), data())
+    assert found == [("start", 0, 0), ("epoch start", 1, 0), ("epoch end", 1, 0), ("end", 1, 1)]
+
+
+def test_the_folder_of_a_logger_is_created_before_the_next_logger_chooses_one(tmp_path: Path) -> None:
+    """runs/logger.py: creates it when Lightning asks for ``experiment``, so that no two loggers share a folder."""
+    loggers = [RunLogger(tmp_path), CSVLogger(tmp_path)]
+    quiet_trainer(logger=loggers).fit(ImageClassifier(), data())
+    assert [logger.version for logger in loggers] == [0, 1]
+
+
+def test_csv_loggers_delete_their_file_and_go_on_with_one_that_is_put_back(tmp_path: Path) -> None:
+    """training/loggers.py: keeps the rows of a resumed run; not needed once they are kept."""
+    path = tmp_path / "runs" / "mine" / ExperimentWriter.NAME_METRICS_FILE
+    path.parent.mkdir(parents=True)
+    path.write_text("loss,step\n0.5,1\n")
+    logger = CSVLogger(tmp_path, "runs", "mine")
+    with pytest.warns(UserWarning, match=r"Experiment logs directory .* exists and is not empty"):
+        writer = logger.experiment
+    assert not path.exists()
+    path.write_text("loss,step\n0.5,1\n")
+    writer.metrics_keys = ["loss", "step"]
+    logger.log_metrics({"loss": 0.25}, step=2)
+    logger.save()
+    assert path.read_text().split() == ["loss,step", "0.5,1", "0.25,2"]
+
+
+def test_two_checkpoint_callbacks_of_one_class_and_rule_are_refused() -> None:
+    """callbacks/last_checkpoint.py: is a class of its own; not needed once this fails."""
+    with pytest.raises(RuntimeError, match="more than one stateful callback of type `ModelCheckpoint`"):
+        quiet_trainer(enable_checkpointing=True, callbacks=[ModelCheckpoint(filename="a"), ModelCheckpoint("b")])
+    quiet_trainer(enable_checkpointing=True, callbacks=[LastCheckpoint(), ModelCheckpoint()])
 
 
 class Order(Callback):

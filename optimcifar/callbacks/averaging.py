@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -19,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from optimcifar.callbacks.base import goes_on, was_started
 from optimcifar.callbacks.batch_norm import dtype_of, modes, refresh_batch_norm
 from optimcifar.data.images import Images
-from optimcifar.runs.folder import RunFolder
+from optimcifar.runs.logger import checkpoint_path
 
 
 class EpochEndWeightAveraging(StochasticWeightAveraging):
@@ -32,7 +31,8 @@ class EpochEndWeightAveraging(StochasticWeightAveraging):
     - Validation runs on weights and average: ``val_loss_swa`` and ``val_acc_swa`` are logged beside ``val_loss`` and
       ``val_acc``.
     - At the end of training, also if it was stopped early, the module has the averaged weights, and they are saved as
-      ``checkpoints/swa.ckpt`` in the run's folder.
+      ``checkpoints/swa.ckpt`` in the run's folder, which is that of the ``RunLogger``; without one, beside Lightning's
+      own checkpoints.
     - BatchNorm statistics of the average are recomputed in a pass over the training images. Layers whose statistics
       training leaves alone keep theirs.
     - A run that would end before averaging starts is refused.
@@ -167,9 +167,10 @@ class WeightAverages(Callback):
 
     Validation runs on all: ``val_loss_swa``, ``val_acc_swa``, ``val_loss_ema`` and ``val_acc_ema`` are logged beside
     ``val_loss`` and ``val_acc``. At the end of training the averages are saved as ``checkpoints/swa.ckpt`` and
-    ``checkpoints/ema.ckpt`` in the run's folder. BatchNorm statistics of the averages are recomputed in a pass over the
-    training images before each validation; layers whose statistics training leaves alone keep theirs. The module must
-    have its network as ``net``. A second ``fit`` of the same trainer goes on with the averages.
+    ``checkpoints/ema.ckpt`` in the run's folder, which is that of the ``RunLogger``; without one, beside Lightning's
+    own checkpoints. BatchNorm statistics of the averages are recomputed in a pass over the training images before each
+    validation; layers whose statistics training leaves alone keep theirs. The module must have its network as ``net``.
+    A second ``fit`` of the same trainer goes on with the averages.
 
     Beside ``EpochEndWeightAveraging``, which has an average called ``swa`` of its own, only ``ema`` is kept.
 
@@ -376,5 +377,5 @@ def _log_metrics(name: str, average: nn.Module, batch: Images, pl_module: Lightn
 
 
 def _save(name: str, trainer: Trainer) -> None:
-    folder = RunFolder(Path(trainer.log_dir or trainer.default_root_dir))
-    trainer.save_checkpoint(folder.checkpoint(name), weights_only=True)
+    if not (trainer.fast_dev_run or trainer.barebones):  # type: ignore[attr-defined]  # Lightning writes nothing then
+        trainer.save_checkpoint(checkpoint_path(trainer, name), weights_only=True)

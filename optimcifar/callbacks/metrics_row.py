@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 
 from optimcifar.callbacks.base import EpochMetrics
-from optimcifar.runs.logger import RunLogger
+from optimcifar.runs.logger import run_logger
 
 #: Where a checkpoint has the row of its epoch: ``metrics``, ``epoch`` (from 1) and ``step``.
 METRICS_ROW = "metrics_row"
@@ -23,15 +23,6 @@ class KeepMetricsRow(EpochMetrics):
     def __init__(self) -> None:
         super().__init__()
         self._epoch_ended = False
-        self._row: dict[str, Any] | None = None
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the row if the table lacks it."""
-        self._restore(trainer)
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the row if nothing was left to train."""
-        self._restore(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note that the epoch has no whole row yet."""
@@ -45,13 +36,13 @@ class KeepMetricsRow(EpochMetrics):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Save the epoch's metrics if the epoch is over."""
         if self._epoch_ended:
-            row = {"metrics": self.epoch_metrics(trainer), "epoch": trainer.current_epoch + 1}
-            checkpoint[METRICS_ROW] = row | {"step": trainer.global_step}
+            logged = trainer.logged_metrics  # not those of the progress bar alone
+            metrics = {name: value for name, value in self.epoch_metrics(trainer).items() if name in logged}
+            epoch, step = trainer.current_epoch + 1, trainer.global_step
+            checkpoint[METRICS_ROW] = {"metrics": metrics, "epoch": epoch, "step": step}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep the row of a checkpoint until training starts."""
-        self._row = checkpoint.get(METRICS_ROW)
-
-    def _restore(self, trainer: Trainer) -> None:
-        if self._row and isinstance(trainer.logger, RunLogger):
-            trainer.logger.restore_row(**self._row)
+        """Restore the row of a run that goes on."""
+        row, logger = checkpoint.get(METRICS_ROW), run_logger(trainer)
+        if row and logger and trainer.state.fn == "fit":
+            logger.restore_row(**row)

@@ -16,7 +16,6 @@ _DECIDED = {
     "-c": "name configurations before the options",
     "--seed_everything": "use --seeds",
     "--ckpt_path": "an interrupted run is continued by the same command",
-    "--trainer.logger": "use --out",
     "--trainer.default_root_dir": "use --out",
 }
 
@@ -126,7 +125,8 @@ def plan_runs(entries: list[Entry], seeds: list[int], options: list[str], out: P
         for entry in entries:
             folder = comparison_run(out, entry.name, seed).path
             own = ["--seed_everything", str(seed), "--trainer.enable_progress_bar", "false"]
-            own += ["--trainer.logger", "optimcifar.RunLogger", "--trainer.logger.save_dir", str(folder.parents[1])]
+            # Beside the loggers that the configuration names.
+            own += ["--trainer.logger+", "optimcifar.RunLogger", "--trainer.logger.save_dir", str(folder.parents[1])]
             own += ["--trainer.logger.name", folder.parent.name, "--trainer.logger.version", folder.name]
             # An entry's own options come last, so that they hold for it and the others for the other entries.
             runs.append(Run(entry.name, seed, folder, (*options, *entry.options, *own)))

@@ -17,7 +17,7 @@ import vl_convert
 from optimcifar.comparison.charts import Charts
 from optimcifar.comparison.configurations import short_value
 from optimcifar.comparison.significance import FEWEST_SEEDS, LEVEL, Difference, Estimate
-from optimcifar.comparison.tables import Comparison, ConfigurationRow, to_csv, unequal_starts
+from optimcifar.comparison.tables import Comparison, ConfigurationRow, to_csv, unequal_starts, without_courses
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.runs.folder import AVERAGES
 from optimcifar.text import count
@@ -57,7 +57,7 @@ def circumstances(comparison: Comparison) -> str:
         found = list(dict.fromkeys(str(run.summary[key]) for run in comparison.runs if key in run.summary))
         parts += [f"{text} {' and '.join(found)}"] * bool(found)
     ended = [run for name in comparison.names for run in comparison.ended(name)]
-    epochs = sorted({len(run.rows) for run in ended or comparison.runs})
+    epochs = sorted({run.epochs for run in ended or comparison.runs})
     parts.append(f"{' or '.join(map(str, epochs))} epoch{'' if epochs == [1] else 's'}")
     found_versions = [run.summary["versions"] for run in comparison.runs if "versions" in run.summary]
     versions = found_versions[0] if found_versions else {}
@@ -97,8 +97,7 @@ def verdict_lines(comparison: Comparison) -> list[str]:
             f"Averaged weights (swa: equal weights, ema: exponential) are compared with the final weights of the same "
             f"runs, in the same way, intervals at {_level(averages)}, corrected for {count(averages, 'comparison')}."
         )
-    lines += unequal_starts(comparison.runs)
-    return lines
+    return lines + unequal_starts(comparison.runs) + without_courses(comparison.runs)
 
 
 @dataclass(frozen=True)

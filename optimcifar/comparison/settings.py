@@ -12,8 +12,8 @@ from optimcifar.errors import UsageError
 from optimcifar.runs.folder import RunFolder
 from optimcifar.training.config_file import read_config
 
-# Where a run is written does not change its result.
-_PLACES = ("trainer.logger.",)
+# Where a run is written does not change its result. Loggers are one setting, a list of them several.
+_PLACES = "trainer.logger"
 
 
 def refuse_changes(runs: list[Run], configurations: list[str]) -> None:
@@ -64,7 +64,7 @@ def _written_settings(path: Path) -> dict[str, Any]:
 
 def _settings(tree: dict[str, Any]) -> dict[str, Any]:
     """Return the settings by flat name, without places."""
-    return {key: value for key, value in _flat(tree) if not key.startswith(_PLACES)}
+    return {key: value for key, value in _flat(tree) if key != _PLACES and not key.startswith(f"{_PLACES}.")}
 
 
 def _flat(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -139,7 +139,7 @@ class RunRow:
             "configuration": run.name,
             "seed": run.seed,
             "status": run.status,
-            "epochs": len(run.rows),
+            "epochs": run.epochs,
         }
         cells |= {name: run.hyperparameters.get(name) for name in hyperparameters}
         cells["diverged_step"] = run.summary.get("diverged_step")
@@ -228,7 +228,8 @@ def _configuration_row(comparison: Comparison, name: str) -> ConfigurationRow:
     counted = seeded or ended
     to_target = None
     if comparison.target_acc is not None:
-        reached = [row.to_target for row in counted if row.to_target] or [(math.nan, math.nan)]
+        known = [row.to_target for row in counted if row.to_target and not math.isnan(row.to_target[0])]
+        reached = known or [(math.nan, math.nan)]
         to_target = (statistics.median(e for e, _ in reached), statistics.median(s for _, s in reached))
     gains = {average: comparison.gains[name, average] for n, average in comparison.averaged if n == name}
     return ConfigurationRow(
@@ -271,6 +272,17 @@ def unequal_starts(runs: list[RunResult]) -> list[str]:
                     "optimizer alone."
                 )
     return lines
+
+
+def without_courses(runs: list[RunResult]) -> list[str]:
+    """Return a line if runs have no table of their epochs."""
+    found = [run.name for run in runs if run.epochs and not run.rows]
+    if not found:
+        return []
+    return [
+        f"No metrics.csv of RunLogger in {', '.join(dict.fromkeys(found))}: the last epoch's figures are those of "
+        "summary.json, and those of the other epochs are not known."
+    ]
 
 
 def to_csv(rows: Sequence[dict[str, Any]]) -> str:

@@ -36,6 +36,14 @@ def write_metrics(path: Path, rows: Iterable[Mapping[str, float | str]]) -> None
     write_atomically(path, text.getvalue())
 
 
+def is_row_of_an_epoch(row: Mapping[str, object]) -> bool:
+    """Return whether a row is of a table with one row per epoch.
+
+    Lightning's CSVLogger writes files of the same name with several.
+    """
+    return tuple(row)[: len(COLUMNS)] == COLUMNS
+
+
 def read_cells(path: Path) -> list[dict[str, str]]:
     """Return the rows of a table as text; none where there is no file."""
     if not path.exists():

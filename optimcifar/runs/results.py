@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from optimcifar.runs.folder import WEIGHTS, RunFolder, comparison_runs, test_result
-from optimcifar.runs.metrics import COLUMNS, read_metrics
+from optimcifar.runs.metrics import COLUMNS, is_row_of_an_epoch, read_metrics
 
 Read = TypeVar("Read")
 
@@ -25,7 +25,7 @@ class RunResult:
         seed: its seed; None for a run that was not seeded.
         folder: its folder.
         summary: the contents of ``summary.json``.
-        rows: the rows of ``metrics.csv``; a missing value is NaN.
+        rows: the rows of ``metrics.csv``, one for each whole epoch; a missing value is NaN. None without that file.
         tests: test accuracies by weights, see ``WEIGHTS``.
         entry: the name of its configuration in its comparison; None for a single run.
     """
@@ -48,9 +48,15 @@ class RunResult:
         """The resolved settings by flat name, such as ``optimizer.lr``; none if the run failed before it started."""
         return self.summary.get("hyperparameters") or {}
 
+    @property
+    def epochs(self) -> int:
+        """The number of whole epochs."""
+        return len(self.rows) or int(self.summary.get("epochs") or 0)
+
     def final(self, metric: str) -> float:
         """Return the last epoch's value of a metric; NaN if there is none."""
-        return self.rows[-1].get(metric, math.nan) if self.rows else math.nan
+        value = (self.rows[-1] if self.rows else self.summary).get(metric)
+        return value if isinstance(value, (int, float)) else math.nan
 
     def best(self) -> tuple[float, int]:
         """Return the best validation accuracy and its epoch, from 1; NaN and 0 without validation."""
@@ -59,7 +65,12 @@ class RunResult:
         return best, -epoch
 
     def to_target(self, target: float) -> tuple[float, float]:
-        """Return the epochs and the seconds of training to a validation accuracy; infinity if it was never reached."""
+        """Return the epochs and the seconds of training to a validation accuracy; infinity if it was never reached.
+
+        They are NaN if the run has no table of its epochs.
+        """
+        if self.epochs and not self.rows:
+            return math.nan, math.nan
         seconds = 0.0
         for row in self.rows:
             seconds += row["seconds"]
@@ -120,10 +131,16 @@ def _read_summary(path: Path) -> tuple[dict[str, Any], int | None]:
 
 
 def _read_rows(path: Path) -> list[dict[str, float]]:
+    """Read the rows of the epochs that ended."""
     rows = read_metrics(path)
     if rows and (missing := [name for name in COLUMNS if name not in rows[0]]):
         raise ValueError(f"there is no column {missing[0]!r}")
-    return rows
+    return [row for row in rows if _is_whole_epoch(row)]
+
+
+def _is_whole_epoch(row: dict[str, float]) -> bool:
+    """Return whether a row is of an epoch that ended: its time is logged then."""
+    return is_row_of_an_epoch(row) and math.isfinite(row["seconds"])
 
 
 def _read_test(path: Path) -> float:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from jsonargparse import Namespace
 from jsonargparse.typing import restricted_number_type
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint, ProgressBar
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch import Callback, LightningDataModule, Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, ProgressBar
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 # Imported so that the command line accepts them by class name alone.
 from optimcifar.callbacks.averaging import EpochEndWeightAveraging, WeightAverages  # noqa: F401
@@ -21,6 +22,7 @@ from optimcifar.callbacks.console_output import EpochBar, EpochLines
 from optimcifar.callbacks.divergence import StopAtDivergence
 from optimcifar.callbacks.evaluation import EvaluationSummary, PredictionWriter
 from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates  # noqa: F401
+from optimcifar.callbacks.last_checkpoint import LastCheckpoint
 from optimcifar.callbacks.metrics_row import KeepMetricsRow
 from optimcifar.callbacks.optimizer_cost import OptimizerCost
 from optimcifar.callbacks.run_summary import RunSummary
@@ -30,12 +32,12 @@ from optimcifar.errors import UsageError
 from optimcifar.optim.muon import MuonWithAux  # noqa: F401
 from optimcifar.optim.schedules import ChainedSchedule, SequentialSchedule  # noqa: F401
 from optimcifar.paths import absolute_path, expand_home
-from optimcifar.runs.atomic import write_atomically
 from optimcifar.runs.checkpoint_io import AtomicCheckpointIO
 from optimcifar.runs.folder import RunFolder
-from optimcifar.runs.logger import RunLogger, run_folder
 from optimcifar.training.arguments import MODEL_ARGUMENTS, Parser, read_arguments, read_checkpoint_defaults
 from optimcifar.training.classifier import ImageClassifier
+from optimcifar.training.config_dump import ConfigFile, dump_config, without_objects, write_config
+from optimcifar.training.loggers import named_loggers, run_loggers
 from optimcifar.training.profiler import NoProfiler
 from optimcifar.training.usage_messages import innermost_reason
 
@@ -46,31 +48,6 @@ _NOT_HYPERPARAMETERS = {
     *("logger", "default_root_dir", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"),
     *("log_every_n_steps", "num_sanity_val_steps", "profiler", "plugins", "accelerator"),
 }
-
-
-class ConfigFile(SaveConfigCallback):
-    """Writes ``config.yaml`` atomically into the run's folder when training starts."""
-
-    def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
-        super().__init__(parser, config, **kwargs | {"save_to_log_dir": False})
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse the folder of another run.
-
-        Raises:
-            FileExistsError: the folder holds a run.
-        """
-        if (folder := run_folder(trainer)) and folder.config.exists():
-            raise FileExistsError(f"{folder.path} holds another run: choose another folder, or resume that run")
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the file, now that everything that the configuration names could be built."""
-        self.save_config(trainer, pl_module, "fit")
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file."""
-        if folder := run_folder(trainer):
-            write_atomically(folder.config, self.parser.dump(self.config, skip_none=False))
 
 
 class TrainingCLI(LightningCLI):
@@ -198,6 +175,8 @@ class TrainingCLI(LightningCLI):
         Raises:
             ValueError: an argument is out of range.
         """
+        # Lightning puts these settings into checkpoints. Its own dump fails at some objects.
+        self.config_dump = yaml.safe_load(write_config(self.parser, without_objects(self.parser, self.config)))
         try:
             super().instantiate_classes()
         except ValueError as error:
@@ -215,17 +194,18 @@ class TrainingCLI(LightningCLI):
             kwargs |= {"callbacks": [*self._only, *kept], "logger": False}
             kwargs |= {"enable_checkpointing": False, "enable_progress_bar": False}
         elif self.command == "fit":
-            kwargs |= self._logger(options)
+            kwargs |= self._loggers(options)
             self.trainer_defaults["callbacks"] = self._fit_callbacks(options)
         else:
-            kwargs |= {"logger": False, "enable_checkpointing": False}
+            _refuse_trial_runs(self.command, options)
+            kwargs |= {"logger": named_loggers(options.logger), "enable_checkpointing": False}
             self.trainer_defaults["callbacks"] = [EvaluationSummary(), PredictionWriter()]
         if options.plugins is None:
             kwargs["plugins"] = [AtomicCheckpointIO()]
-        if options.profiler is None:
+        if options.profiler is None and not options.barebones:
             kwargs["profiler"] = NoProfiler()
         if self._only is None and not any(isinstance(callback, ProgressBar) for callback in self.user_callbacks):
-            if options.enable_progress_bar is not False and sys.stdout.isatty():
+            if options.enable_progress_bar is not False and not options.barebones and sys.stdout.isatty():
                 self.trainer_defaults["callbacks"].append(EpochBar())
             else:
                 kwargs["enable_progress_bar"] = False
@@ -244,19 +224,21 @@ class TrainingCLI(LightningCLI):
 
     def resolved(self) -> str:
         """Return the resolved configuration as YAML, as ``config.yaml`` would hold it."""
-        text: str = self.parser.dump(self.config, skip_none=False)
-        return text
+        return dump_config(self.parser, self.config)
 
-    def _logger(self, options: Namespace) -> dict[str, Any]:
-        if self._resumed:
-            return {"logger": RunLogger.reopen(self._resumed, keep_rows=self._checkpoint is not None)}
-        return {"logger": RunLogger(options.default_root_dir or ".")} if options.logger in (None, True) else {}
+    def _loggers(self, options: Namespace) -> dict[str, Any]:
+        if options.barebones:
+            return {}  # Lightning refuses the loggers that were given
+        keep_rows = self._checkpoint is not None
+        return {"logger": run_loggers(options.logger, options.default_root_dir or ".", self._resumed, keep_rows)}
 
     def _fit_callbacks(self, options: Namespace) -> list[Callback]:
         self.summary = RunSummary(_trainer_hyperparameters(_plain(self.config.trainer)))
+        if options.barebones:
+            return [self.summary]  # for speed alone: nothing is logged, printed or written
         callbacks = [EpochLines(), OptimizerCost(), StopAtDivergence(), self.summary, KeepMetricsRow()]
         if options.enable_checkpointing is not False:
-            callbacks.append(ModelCheckpoint(filename="last", enable_version_counter=False))
+            callbacks.append(LastCheckpoint())
         return callbacks
 
 
@@ -275,6 +257,12 @@ def _trainer_hyperparameters(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in changed.items() if name not in _NOT_HYPERPARAMETERS} | {
         "max_epochs": options["max_epochs"]
     }
+
+
+def _refuse_trial_runs(command: str, options: Namespace) -> None:
+    for name in ("fast_dev_run", "barebones"):
+        if options[name]:
+            raise UsageError(f"--trainer.{name} would give {command} no result, or that of a few images: leave it out")
 
 
 def _check_accelerator(accelerator: object) -> None:

@@ -23,10 +23,11 @@ from lightning.pytorch.callbacks import Timer
 from optimcifar.callbacks.evaluation import EvaluationSummary
 from optimcifar.errors import UsageError
 from optimcifar.runs.folder import AVERAGES, ENDED, RunFolder
-from optimcifar.runs.logger import RunLogger, run_folder
+from optimcifar.runs.logger import run_folder, run_logger
 from optimcifar.text import count
 from optimcifar.training.classifier import ImageClassifier
 from optimcifar.training.lightning_cli import TrainingCLI
+from optimcifar.training.loggers import prepare_folders
 
 # The length of schedules that are built before the run's length is known, to see that they can be.
 _PLACEHOLDER_LENGTH = 1_000_000
@@ -45,6 +46,7 @@ _INTENDED = (
     ".*no `val_dataloader`",
     ".*across ranks is zero",
     ".*LeafSpec",
+    "You are trying to `self.log",  # barebones asks for speed alone
 )
 
 
@@ -70,15 +72,16 @@ class RunOutcome:
         names = {"train_loss": "train loss", "val_acc": "validation accuracy"}
         names |= {f"val_acc_{name}": f"of the averaged weights ({name})" for name in AVERAGES}
         figures = [f"{text} {summary[name]:.4f}" for name, text in names.items() if summary.get(name) is not None]
+        results = f": {', '.join(figures)}" if figures else ""
         step = f" in step {summary['diverged_step']}" if summary["diverged_step"] else ""
         speed = summary["images_per_second"]  # None before the first whole epoch
         end = (
-            f"{self.status}{step} after {count(summary['epochs'], 'epoch')}: {', '.join(figures)} "
+            f"{self.status}{step} after {count(summary['epochs'], 'epoch')}{results} "
             f"({summary['dataset']}); {summary['train_seconds']:.1f} s of training"
             f"{'' if speed is None else f', {speed:,.0f} images/s'}"
         )
         if self.folder is None:
-            return end
+            return f"{end}\nno files were written"
         weights = " and ".join(map(str, self.folder.checkpoints()))
         return f"{end}\nthe run is in {self.folder.path}, its weights in {weights or 'no file'}"
 
@@ -105,6 +108,7 @@ class TrainingRun:
         self, options: Sequence[str], resumed: RunFolder | None = None, only: list[Callback] | None = None
     ) -> None:
         self._cli = TrainingCLI("fit", options, resumed, only)
+        self._resumed = resumed is not None
         self.trainer: Trainer = self._cli.trainer
 
     def fit(self) -> RunOutcome:
@@ -113,9 +117,7 @@ class TrainingRun:
         error: BaseException | None = None
         try:
             self._check_optimizer()
-            if isinstance(self.trainer.logger, RunLogger):
-                # Choose the folder before a strategy such as ddp_spawn copies the logger to other processes.
-                _ = self.trainer.logger.version
+            prepare_folders(self.trainer, resumed=self._resumed)
             with _restored_sigint():
                 self.trainer.fit(self._cli.model, self._cli.datamodule, **self._cli.command_arguments)
         except (KeyboardInterrupt, SystemExit) as interruption:
@@ -144,7 +146,10 @@ class TrainingRun:
 
         Raises:
             ValueError: one of them cannot be built.
+            UsageError: the run would write no files.
         """
+        if run_logger(self.trainer) is None:
+            raise UsageError("fast_dev_run and barebones write no files: there would be nothing to compare")
         self._check_optimizer()
         return self._cli.resolved()
 
@@ -175,8 +180,8 @@ class TrainingRun:
 
     def _outcome(self, status: str, error: BaseException | None = None) -> RunOutcome:
         folder = run_folder(self.trainer)
-        if isinstance(self.trainer.logger, RunLogger):
-            self.trainer.logger.discard_if_empty()
+        if logger := run_logger(self.trainer):
+            logger.discard_if_empty()
         written = folder if folder and folder.path.exists() else None
         # All processes measure, one reports. With ddp_spawn the values are those of another process.
         summary = self._cli.summary.values if self.trainer.is_global_zero else {}

@@ -85,8 +85,13 @@ def resolved(run: Run) -> str:
 @pytest.mark.parametrize(
     "option",
     [
-        *("--seed_everything", "--config=a.yaml", "--trainer.logger.save_dir", "--trainer.logger+=CSVLogger"),
-        *("--ckpt_path", "-c", "-ca.yaml", "-c=a.yaml"),
+        "--seed_everything",
+        "--config=a.yaml",
+        "--trainer.default_root_dir",
+        "--ckpt_path",
+        "-c",
+        "-ca.yaml",
+        "-c=a.yaml",
     ],
 )
 def test_options_that_a_comparison_decides_itself_are_refused(option: str) -> None:

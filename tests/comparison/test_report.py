@@ -258,3 +258,25 @@ def test_folders_and_options_of_a_report_come_in_any_order(optimcifar: Command, 
     assert (outcome.status, outcome.err) == (0, "")
     rows = table(tmp_path / "both" / "summary.csv")
     assert [row["configuration"] for row in rows] == ["Optimizer0", "Optimizer1"]
+
+
+def test_runs_without_a_table_are_reported_from_their_summaries(optimcifar: Command, tmp_path: Path) -> None:
+    make_comparison(tmp_path / "out", ["sgd", "adam"])
+    for number, run in enumerate(sorted(tmp_path.glob("out/runs/adam/seed-[12]"))):
+        (run / "metrics.csv").unlink()
+        summary = json.loads((run / "summary.json").read_text())
+        final = {"epochs": 4, "val_acc": 0.5 + number / 100, "train_loss": 1.5}
+        (run / "summary.json").write_text(json.dumps(summary | final))
+    outcome = optimcifar("report", tmp_path / "out", "--target_acc", "0.25")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "device cpu; 4 epochs" in outcome.out
+    assert "No metrics.csv of RunLogger in adam: the last epoch's figures are those of summary.json" in outcome.out
+    first, *others = [row for row in table(tmp_path / "out" / "results.csv") if row["configuration"] == "adam"]
+    assert [(row["epochs"], row["val_acc"], row["train_loss"]) for row in others] == [
+        *(("4", "0.5", "1.5"), ("4", "0.51", "1.5")),
+    ]
+    assert [(row["best_val_acc"], row["best_epoch"], row["epochs_to_target"]) for row in others] == [("", "", "")] * 2
+    # What is known of one seed alone.
+    (adam,) = [row for row in table(tmp_path / "out" / "summary.csv") if row["configuration"] == "adam"]
+    assert float(adam["val_acc"]) == pytest.approx((float(first["val_acc"]) + 0.5 + 0.51) / 3)
+    assert adam["epochs_to_target"] == first["epochs_to_target"] == "3"

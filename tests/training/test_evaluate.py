@@ -33,6 +33,25 @@ def test_test_measures_the_test_images_and_writes_the_result(optimcifar: Command
     assert not RUN.with_name("version_1").exists()
 
 
+def test_logger_that_is_named_gets_the_result(optimcifar: Command, small: list[str]) -> None:
+    optimcifar("fit", *small)
+    options = ("--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "csv")
+    assert optimcifar("test", "--ckpt_path", CHECKPOINT, *options).status == 0
+    (row,) = read_rows(Path("csv/lightning_logs/version_0/metrics.csv"))
+    result = json.loads(CHECKPOINT.with_suffix(".test.json").read_text())
+    assert float(row["test_acc"]) == pytest.approx(result["test_acc"])
+
+
+@pytest.mark.parametrize("option", ["fast_dev_run", "barebones"])
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_trial_runs_are_no_results(option: str, command: str, optimcifar: Command, small: list[str]) -> None:
+    optimcifar("fit", *small, "--trainer.max_epochs", 1, "--trainer.limit_train_batches", 1)
+    outcome = optimcifar(command, "--ckpt_path", CHECKPOINT, f"--trainer.{option}", "true")
+    assert outcome.status == 2
+    assert f"--trainer.{option} would give {command} no result" in outcome.err
+    assert [path.name for path in CHECKPOINT.parent.iterdir()] == ["last.ckpt"]
+
+
 def test_only_test_reads_the_test_images(
     optimcifar: Command, small: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,104 @@
+"""The loggers of a run on the command line: the run's own, and beside it those that the options name."""
+
+from __future__ import annotations
+
+import csv
+import io
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.utilities import rank_zero_only
+
+from optimcifar.callbacks.last_checkpoint import LastCheckpoint
+from optimcifar.errors import UsageError
+from optimcifar.runs.atomic import write_atomically
+from optimcifar.runs.folder import WEIGHTS, RunFolder
+from optimcifar.runs.logger import RunLogger, run_folder
+
+#: The option ``--trainer.logger``, after its classes were built.
+Chosen = Logger | Iterable[Logger] | bool | None
+
+
+def run_loggers(chosen: Chosen, save_dir: str, resumed: RunFolder | None, keep_rows: bool) -> list[Logger]:
+    """Return the run's ``RunLogger``, and after it the loggers that the options name.
+
+    Lightning writes a run's files into the folder of the first logger.
+
+    Args:
+        chosen: what the options name; None, True and False for no further logger.
+        save_dir: the folder that holds ``lightning_logs``.
+        resumed: the folder of the run that goes on in it; None for a new run.
+        keep_rows: whether the metrics of a resumed run stay.
+    """
+    named = named_loggers(chosen)
+    if resumed:
+        own = RunLogger.reopen(resumed, keep_rows)
+    else:
+        # A run has one folder: of several the last counts, as with any option.
+        own = next((logger for logger in reversed(named) if isinstance(logger, RunLogger)), RunLogger(save_dir))
+    return [own, *(logger for logger in named if not isinstance(logger, RunLogger))]
+
+
+def named_loggers(chosen: Chosen) -> list[Logger]:
+    """Return the loggers that the options name."""
+    if chosen is None or isinstance(chosen, bool):
+        return []
+    return [chosen] if isinstance(chosen, Logger) else [*chosen]
+
+
+@rank_zero_only
+def prepare_folders(trainer: Trainer, resumed: bool) -> None:
+    """Refuse to write into the folder of another run, and let the loggers of a resumed run keep their files.
+
+    Raises:
+        FileExistsError: a new run's folder holds a run.
+        UsageError: another logger or checkpoint would write into this run's folder or files, or those of another run.
+    """
+    folder = run_folder(trainer)
+    if folder is None:
+        return
+    _refuse_files_of_the_run(trainer.checkpoint_callbacks)
+    if folder.config.exists() and not resumed:
+        raise FileExistsError(f"{folder.path} holds another run: choose another folder, or resume that run")
+    for logger in trainer.loggers[1:]:
+        if path := getattr(logger, "log_dir", None):
+            _refuse_folder_of_a_run(logger, RunFolder(Path(path)), folder)
+        if isinstance(logger, CSVLogger) and resumed:
+            _keep_file(logger)
+
+
+def _refuse_files_of_the_run(callbacks: list[Checkpoint]) -> None:
+    for callback in callbacks:
+        if isinstance(callback, LastCheckpoint) or not isinstance(callback, ModelCheckpoint):
+            continue
+        if callback.dirpath is None and callback.filename in WEIGHTS:
+            raise UsageError(
+                f"--trainer.callbacks: {type(callback).__name__} would replace the run's own {callback.filename}.ckpt: "
+                "give it another filename, or a dirpath"
+            )
+
+
+def _refuse_folder_of_a_run(logger: Logger, folder: RunFolder, own: RunFolder) -> None:
+    name = f"--trainer.logger: {type(logger).__name__} would write into {folder.path}, which"
+    if folder.path.resolve() == own.path.resolve():
+        raise UsageError(f"{name} is the run's own folder: give it another save_dir, name or version")
+    if folder.config.exists():
+        raise UsageError(f"{name} holds another run: give it another save_dir, name or version")
+
+
+def _keep_file(logger: CSVLogger) -> None:
+    """Let a CSVLogger go on with its file in a folder that it had before; by default it starts by deleting the file."""
+    path = Path(logger.log_dir) / ExperimentWriter.NAME_METRICS_FILE
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Experiment logs directory .* exists and is not empty")
+        writer = logger.experiment  # deletes the file
+    write_atomically(path, content)
+    writer.metrics_keys = next(csv.reader(io.StringIO(content.decode())), [])

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from helpers import INTERRUPT, Command, make_run, quiet_trainer, read_summary
+from lightning.pytorch.loggers import CSVLogger
+
+from optimcifar import ImageClassifier, RunSummary, Shapes10DataModule
+from optimcifar.runs.folder import RunFolder
+from optimcifar.runs.results import read_run
+
+
+def test_rows_are_those_of_whole_epochs(optimcifar: Command, small: list[str], tmp_path: Path) -> None:
+    assert optimcifar("fit", *small, "--trainer.callbacks+=LearningRateMonitor", INTERRUPT).status == 130
+    run = read_run(RunFolder(tmp_path / "lightning_logs" / "version_0"))
+    assert run.epochs == len(run.rows) == 1
+    assert run.final("val_acc") == run.summary["val_acc"]
+
+
+def test_run_without_a_table_has_the_last_epoch_of_its_summary(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", 0, [0.25, 0.5], epochs=2, val_acc=0.5, train_loss=1.75, val_loss=None)
+    (tmp_path / "run" / "metrics.csv").unlink()
+    run = read_run(RunFolder(tmp_path / "run"))
+    assert (run.epochs, run.rows) == (2, [])
+    assert (run.final("val_acc"), run.final("train_loss")) == (0.5, 1.75)
+    assert math.isnan(run.final("val_loss"))
+    assert math.isnan(run.best()[0])
+    assert all(map(math.isnan, run.to_target(0.3)))
+
+
+def test_table_of_another_logger_is_not_taken_for_rows_of_epochs(tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path)
+    trainer = quiet_trainer(max_epochs=2, logger=logger, callbacks=[RunSummary()], log_every_n_steps=1)
+    trainer.fit(ImageClassifier(), Shapes10DataModule(train_images=160, val_size=32))
+    folder = Path(logger.log_dir)
+    assert (folder / "metrics.csv").exists()
+    run = read_run(RunFolder(folder))
+    assert (run.epochs, run.rows) == (2, [])
+    assert run.final("val_acc") == read_summary(folder)["val_acc"]
+
+
+def test_run_that_failed_before_training_has_no_epochs(tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_text(json.dumps({"status": "failed", "seed": 0, "error": "no disk"}))
+    run = read_run(RunFolder(tmp_path))
+    assert run.epochs == 0
+    assert math.isnan(run.final("val_acc"))
+    assert run.to_target(0.3) == (math.inf, math.inf)
