@@ -287,6 +287,11 @@ class WeightAverages(Callback):
         if not self._saved and was_started(trainer):
             self.on_train_end(trainer, pl_module)
 
+    @property
+    def first_epochs(self) -> dict[str, int]:
+        """The averages by name, and the first epoch of each, from 1; once training starts."""
+        return {name: (self._first_epoch or 1) if name == "swa" else 1 for name in self._averages}
+
     def state_dict(self) -> dict[str, Any]:
         """Return the averages."""
         return {name: average.state_dict() for name, average in self._averages.items()}

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core import saving
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer, SparseAdam
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -128,11 +128,12 @@ class ImageClassifier(LightningModule):
         self._optimizers_with_modes = [optimizer] if hasattr(optimizer, "train") and hasattr(optimizer, "eval") else []
         if scheduler is None:
             return optimizer
-        monitor = getattr(scheduler, "monitor", "val_loss")
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": self.lr_interval, "monitor": monitor},
-        }
+        config: LRSchedulerConfigType = {"scheduler": scheduler, "interval": self.lr_interval}
+        if isinstance(scheduler, ReduceLROnPlateau):
+            config["monitor"] = monitor = getattr(scheduler, "monitor", "val_loss")
+            if monitor.startswith("val_") and self._trainer:
+                config["frequency"] = self.trainer.check_val_every_n_epoch or 1
+        return {"optimizer": optimizer, "lr_scheduler": config}
 
     def make_optimizer(self, length: int | None) -> tuple[Optimizer, LRScheduler | ReduceLROnPlateau | None]:
         """Return a new optimizer, and its schedule if there is one.

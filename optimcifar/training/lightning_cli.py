@@ -20,6 +20,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from optimcifar.callbacks.averaging import EpochEndWeightAveraging, WeightAverages  # noqa: F401
 from optimcifar.callbacks.console_output import EpochBar, EpochLines
 from optimcifar.callbacks.divergence import StopAtDivergence
+from optimcifar.callbacks.early_checks import EarlyChecks
 from optimcifar.callbacks.evaluation import EvaluationSummary, PredictionWriter
 from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates  # noqa: F401
 from optimcifar.callbacks.last_checkpoint import LastCheckpoint
@@ -236,7 +237,7 @@ class TrainingCLI(LightningCLI):
         self.summary = RunSummary(_trainer_hyperparameters(_plain(self.config.trainer)))
         if options.barebones:
             return [self.summary]  # for speed alone: nothing is logged, printed or written
-        callbacks = [EpochLines(), OptimizerCost(), StopAtDivergence(), self.summary, KeepMetricsRow()]
+        callbacks = [EarlyChecks(), EpochLines(), OptimizerCost(), StopAtDivergence(), self.summary, KeepMetricsRow()]
         if options.enable_checkpointing is not False:
             callbacks.append(LastCheckpoint())
         return callbacks

@@ -115,6 +115,6 @@ def finish_epoch_end(trainer: Trainer, monitored: list[float | None]) -> bool:
         loop.epoch_loop.on_iteration_done()
     # Fewer where Lightning's StochasticWeightAveraging will put its schedule.
     for config, value in zip(trainer.lr_scheduler_configs, monitored, strict=False):
-        if value is not None:
+        if value is not None and trainer.current_epoch % config.frequency == 0:
             config.scheduler.step(value)  # type: ignore[arg-type]  # it follows a metric
     return True

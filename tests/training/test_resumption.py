@@ -143,14 +143,24 @@ def test_schedule_in_steps_that_leaves_its_length_out_goes_on_from_every_checkpo
         assert_goes_on(whole, resumed, checkpoint.stem)
 
 
-@pytest.mark.parametrize("settings", ["validation at the end", "validation within the epoch", "an end by steps"])
-def test_schedule_that_follows_a_metric_goes_on_from_every_checkpoint(settings: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("settings", "rates"),
+    [
+        ("validation at the end", ["0.01", "0.01", "0.005"]),
+        ("validation within the epoch", ["0.01", "0.01", "0.005"]),
+        ("validation every second epoch", ["0.01", "0.01", "0.01", "0.01", "0.005"]),
+        ("an end by steps", ["0.01", "0.01", "0.005"]),
+    ],
+)
+def test_schedule_that_follows_a_metric_goes_on_from_every_checkpoint(
+    settings: str, rates: list[str], tmp_path: Path
+) -> None:
     # Only a tenth of the best loss counts as better: every validation but the first halves the rate.
     plateau = partial(ReduceLROnPlateau, threshold=0.9, patience=0, factor=0.5)
     save = SaveEverywhere(tmp_path)
-    three = {"max_epochs": 3} | SETTINGS[settings]
+    three = {"max_epochs": len(rates)} | SETTINGS[settings]
     whole = Run(tmp_path / "whole", save, schedule=plateau, **three).fit()
-    assert [row["lr"] for row in whole.rows().values()] == ["0.01", "0.01", "0.005"]
+    assert [row["lr"] for row in whole.rows().values()] == rates
     for number, checkpoint in enumerate(save.files):
         resumed = Run(tmp_path / str(number), schedule=plateau, **three).fit(checkpoint)
         assert_goes_on(whole, resumed, checkpoint.stem)
