@@ -537,3 +537,75 @@ def test_every_schedule_of_pytorch_is_a_scheduler() -> None:
     """training/arguments.py: recognises schedules by their base class."""
     assert issubclass(SequentialLR, LRScheduler)
     assert issubclass(ChainedScheduler, LRScheduler)
+
+
+def test_a_modules_hooks_are_kept_under_these_names() -> None:
+    """networks/convnet.py: calls a layer as usual if it has a hook."""
+    layer = nn.Linear(1, 1)
+    registered = {
+        "_forward_pre_hooks": layer.register_forward_pre_hook,
+        "_forward_hooks": layer.register_forward_hook,
+        "_backward_pre_hooks": layer.register_full_backward_pre_hook,
+        "_backward_hooks": layer.register_full_backward_hook,
+    }
+    for name, register in registered.items():
+        assert not getattr(layer, name)
+        register(lambda *args: None)
+        assert getattr(layer, name)
+
+
+def test_progress_in_a_checkpoint_has_these_names(tmp_path: Path) -> None:
+    """training/resumption.py: changes it; what comes of it is tested in tests/training/test_resumption.py."""
+
+    class Save(Callback):
+        def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+            trainer.save_checkpoint(tmp_path / "a.ckpt")
+
+    run = quiet_trainer(callbacks=[Save()], limit_train_batches=2)
+    module = LightningModuleWithoutHooks()
+    run.fit(module, data())
+    loop = torch.load(tmp_path / "a.ckpt", weights_only=True)["loops"]["fit_loop"]
+    counts = {"ready": 2, "started": 2, "processed": 2, "completed": 1}
+    assert loop["epoch_loop.batch_progress"] == {"total": counts, "current": counts, "is_last_batch": True}
+    assert loop["epoch_progress"]["current"] == {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+    assert set(loop["epoch_loop.val_loop.batch_progress"]) >= {"total", "current"}
+    assert "_batches_that_stepped" in loop["epoch_loop.state_dict"]
+
+
+def test_epoch_end_at_the_end_by_steps_runs_twice_when_resumed(tmp_path: Path) -> None:
+    """training/resumption.py: prevents it; not needed once this fails."""
+
+    class Save(Callback):
+        ends = 0
+
+        def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            Save.ends += 1
+            trainer.save_checkpoint(tmp_path / "a.ckpt")
+
+    settings: dict[str, Any] = {"max_epochs": -1, "limit_train_batches": 2}
+    quiet_trainer(callbacks=[Save()], max_steps=2, **settings).fit(LightningModuleWithoutHooks(), data())
+    again = quiet_trainer(callbacks=[Save()], max_steps=4, **settings)
+    again.fit(LightningModuleWithoutHooks(), data(), ckpt_path=tmp_path / "a.ckpt", weights_only=True)
+    assert Save.ends == 3
+
+
+def test_a_metric_takes_the_dtype_of_its_module() -> None:
+    """training/classifier.py: sets it back to 32 bits; not needed once this fails."""
+    metric = MeanMetric()
+    nn.ModuleList([metric]).to(torch.bfloat16)
+    metric.update(0.09)
+    assert metric.compute().dtype == torch.bfloat16
+
+
+class LightningModuleWithoutHooks(LightningModule):
+    """What Lightning does by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3072, 10)
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        return nn.functional.cross_entropy(self.layer(batch[0].flatten(1)), batch[1])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.01)

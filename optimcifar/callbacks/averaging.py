@@ -233,8 +233,7 @@ class WeightAverages(Callback):
         Raises:
             ValueError: ``max_steps`` ends the run before averaging starts.
         """
-        if "swa" in self._averages and self.swa_epoch_start is not None:
-            self._first_epoch = _first_averaged_epoch(self.swa_epoch_start, trainer)
+        self._first_epoch = self.first_epochs(trainer).get("swa")
         self._step = trainer.global_step
         self._modes = modes(pl_module.net)  # type: ignore[arg-type]
         for average in self._averages.values():
@@ -287,10 +286,10 @@ class WeightAverages(Callback):
         if not self._saved and was_started(trainer):
             self.on_train_end(trainer, pl_module)
 
-    @property
-    def first_epochs(self) -> dict[str, int]:
-        """The averages by name, and the first epoch of each, from 1; once training starts."""
-        return {name: (self._first_epoch or 1) if name == "swa" else 1 for name in self._averages}
+    def first_epochs(self, trainer: Trainer) -> dict[str, int]:
+        """Return the names of the averages, and the first epoch of each, from 1; once training starts."""
+        swa = {"swa": _first_averaged_epoch(self.swa_epoch_start, trainer)} if self.swa_epoch_start is not None else {}
+        return {name: swa.get(name, 1) for name in self._averages}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the averages."""

@@ -28,8 +28,13 @@ def constructor_arguments(instance: object) -> dict[str, Any]:
 
 def call_text(instance: object, arguments: dict[str, Any]) -> str:
     """Write an object as the call that makes it: ``torch.optim.SGD(lr=0.1)``."""
-    listed = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    listed = ", ".join(f"{name}={_value_text(value)}" for name, value in arguments.items())
     return f"{import_path(type(instance))}({listed})"
+
+
+def _value_text(value: object) -> str:
+    """Write a function by its name: its address says nothing."""
+    return import_path(value) if inspect.isfunction(value) else repr(value)
 
 
 def schedule_text(schedule: LRScheduler | ReduceLROnPlateau) -> str:

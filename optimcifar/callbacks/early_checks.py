@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import LearningRateFinder, StochasticWeightAveraging, WeightAveraging
+from lightning.pytorch.callbacks import (
+    BackboneFinetuning,
+    LearningRateFinder,
+    StochasticWeightAveraging,
+    ThroughputMonitor,
+    WeightAveraging,
+)
 
 from optimcifar.callbacks.averaging import EpochEndWeightAveraging, WeightAverages
 from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates
@@ -17,26 +23,38 @@ from optimcifar.text import count
 _TRAINING_METRICS = ("lr", "train_loss", "train_acc", "seconds")
 
 
+# One of these attributes of the module.
+_NEEDED: dict[type[Callback], tuple[str, ...]] = {
+    BackboneFinetuning: ("backbone",),
+    LearningRateFinder: ("lr", "learning_rate"),
+    ThroughputMonitor: ("flops_per_batch",),
+}
+
+
 class EarlyChecks(Callback):
     """Refuses a run that Lightning would end after epochs of training, or end with other weights than were asked for.
 
     - A callback or a schedule follows a metric that the run does not log. Metrics of a user's own callbacks are not
       known, so that nothing is refused beside them.
     - Weight averaging of Lightning starts after the end of the run.
-    - ``LearningRateFinder`` looks for a rate that the module does not have.
+    - A callback needs an attribute that the module does not have.
+
+    It must be the trainer's first callback.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse ``LearningRateFinder``.
+        """Refuse callbacks that need what the module does not have.
 
         Raises:
             UsageError: the trainer has one.
         """
-        if any(isinstance(callback, LearningRateFinder) for callback in _callbacks(trainer)):
-            raise UsageError(
-                "LearningRateFinder sets a rate of the model, and here the rate is one of the optimizer: "
-                "leave it out, and compare some values of --model.optimizer.lr"
-            )
+        for kind, attributes in _NEEDED.items():
+            missing = not any(hasattr(pl_module, name) for name in attributes)
+            if missing and any(isinstance(callback, kind) for callback in _callbacks(trainer)):
+                raise UsageError(
+                    f"{kind.__name__} needs a module with the attribute {attributes[0]!r}, and "
+                    f"{type(pl_module).__name__} has none: leave it out"
+                )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check what is known only now, such as the number of batches.
@@ -91,15 +109,17 @@ def _logged_metrics(trainer: Trainer) -> Iterator[str]:
     yield from _TRAINING_METRICS
     if not sum(trainer.num_val_batches):  # a list when training starts
         return
-    first = {name: epoch for callback in _callbacks(trainer) for name, epoch in _first_epochs(callback).items()}
+    first = {
+        name: epoch for callback in _callbacks(trainer) for name, epoch in _first_epochs(callback, trainer).items()
+    }
     suffixes = ["", *(f"_{name}" for name, epoch in first.items() if epoch <= trainer.current_epoch + 1)]
     yield from (f"val_{metric}{suffix}" for metric in ("loss", "acc") for suffix in suffixes)
 
 
-def _first_epochs(callback: Callback) -> dict[str, int]:
+def _first_epochs(callback: Callback, trainer: Trainer) -> dict[str, int]:
     """Return the averages that a callback validates, and the epoch that each starts in, from 1."""
     if isinstance(callback, WeightAverages):
-        return callback.first_epochs
+        return callback.first_epochs(trainer)
     return {"swa": callback.swa_start + 1} if isinstance(callback, EpochEndWeightAveraging) else {}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from importlib.metadata import version
+from types import FunctionType
 
 
 def versions() -> dict[str, str]:
@@ -13,7 +14,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
-def import_path(thing: type) -> str:
+def import_path(thing: type | FunctionType) -> str:
     """Return the shortest path that imports a class or function: ``torch.optim.SGD``, not ``torch.optim.sgd.SGD``."""
     parts = thing.__module__.split(".")
     packages = (".".join(parts[:n]) for n in range(1, len(parts)))

@@ -50,6 +50,9 @@ _NOT_HYPERPARAMETERS = {
     *("log_every_n_steps", "num_sanity_val_steps", "profiler", "plugins", "accelerator"),
 }
 
+# Lightning divides by these options.
+_AT_LEAST_ONE = ("accumulate_grad_batches", "check_val_every_n_epoch")
+
 
 class TrainingCLI(LightningCLI):
     """Builds model, data and trainer of ``ImageClassifier`` and the data modules from options; runs nothing.
@@ -189,6 +192,9 @@ class TrainingCLI(LightningCLI):
         """Build the trainer with the command's logger and callbacks."""
         options = self.config_init.trainer
         _check_accelerator(options.accelerator)
+        for name in _AT_LEAST_ONE:
+            if options[name] is not None and options[name] < 1:
+                raise UsageError(f"--trainer.{name} must be at least 1, got {options[name]}")
         if self._only is not None:
             # A run of other callbacks has the length of the run that the options describe.
             kept = [callback for callback in self.user_callbacks if isinstance(callback, GradientAccumulationScheduler)]
@@ -210,7 +216,10 @@ class TrainingCLI(LightningCLI):
                 self.trainer_defaults["callbacks"].append(EpochBar())
             else:
                 kwargs["enable_progress_bar"] = False
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        if self.command == "fit" and self._only is None:
+            trainer.callbacks.insert(0, EarlyChecks())  # type: ignore[attr-defined]
+        return trainer
 
     @property
     def command_arguments(self) -> dict[str, Any]:
@@ -237,7 +246,7 @@ class TrainingCLI(LightningCLI):
         self.summary = RunSummary(_trainer_hyperparameters(_plain(self.config.trainer)))
         if options.barebones:
             return [self.summary]  # for speed alone: nothing is logged, printed or written
-        callbacks = [EarlyChecks(), EpochLines(), OptimizerCost(), StopAtDivergence(), self.summary, KeepMetricsRow()]
+        callbacks = [EpochLines(), OptimizerCost(), StopAtDivergence(), self.summary, KeepMetricsRow()]
         if options.enable_checkpointing is not False:
             callbacks.append(LastCheckpoint())
         return callbacks

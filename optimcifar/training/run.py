@@ -259,6 +259,7 @@ def command_line_settings() -> Iterator[None]:
         UsageError: in place of Lightning's MisconfigurationException.
     """
     with ExitStack() as stack:
+        stack.callback(_restore_environment, dict(os.environ))
         folder = os.getcwd()
         if folder not in sys.path:
             sys.path.append(folder)
@@ -274,6 +275,13 @@ def command_line_settings() -> Iterator[None]:
             yield
         except MisconfigurationException as error:
             raise UsageError(str(error)) from error
+
+
+def _restore_environment(variables: dict[str, str]) -> None:
+    """Restore the environment, in which strategies leave variables that would mislead those of the next run."""
+    for name in os.environ.keys() - variables.keys():
+        del os.environ[name]
+    os.environ.update(variables)
 
 
 @contextmanager

@@ -104,3 +104,26 @@ def test_initial_weights_equal_those_of_the_tutorial_network() -> None:
 def test_zero_classes_are_refused() -> None:
     with pytest.raises(ValueError, match="num_classes must be at least 1, got 0"):
         ConvNet(num_classes=0)
+
+
+def test_hooks_of_layers_are_called_on_a_cpu() -> None:
+    net, images = ConvNet(), torch.randn(2, 3, 32, 32)
+    expected = net(images)
+    seen: list[torch.Size] = []
+    net.conv1.register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
+    torch.testing.assert_close(net(images), expected)
+    assert seen == [(2, 6, 28, 28)]
+
+
+def test_pruned_layers_are_pruned_on_a_cpu() -> None:
+    net, images = ConvNet(), torch.randn(2, 3, 32, 32)
+    torch.nn.utils.prune.l1_unstructured(net.conv1, "weight", 0.5)  # type: ignore[no-untyped-call]
+    torch.nn.utils.parametrizations.weight_norm(net.conv2)
+    for _ in range(2):
+        before = net(images)
+        before.sum().backward()
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter -= 0.01 * parameter.grad
+        assert not torch.equal(net(images), before)
+    assert (net.conv1.weight == 0).sum() == 225
