@@ -542,7 +542,7 @@ def test_every_schedule_of_pytorch_is_a_scheduler() -> None:
 def test_a_modules_hooks_are_kept_under_these_names() -> None:
     """networks/convnet.py: calls a layer as usual if it has a hook."""
     layer = nn.Linear(1, 1)
-    registered = {
+    registered: dict[str, Any] = {
         "_forward_pre_hooks": layer.register_forward_pre_hook,
         "_forward_hooks": layer.register_forward_hook,
         "_backward_pre_hooks": layer.register_full_backward_pre_hook,
@@ -606,6 +606,8 @@ class LightningModuleWithoutHooks(LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
         return nn.functional.cross_entropy(self.layer(batch[0].flatten(1)), batch[1])
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None: ...
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.01)

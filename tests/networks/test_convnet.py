@@ -117,13 +117,12 @@ def test_hooks_of_layers_are_called_on_a_cpu() -> None:
 
 def test_pruned_layers_are_pruned_on_a_cpu() -> None:
     net, images = ConvNet(), torch.randn(2, 3, 32, 32)
-    torch.nn.utils.prune.l1_unstructured(net.conv1, "weight", 0.5)  # type: ignore[no-untyped-call]
+    torch.nn.utils.prune.l1_unstructured(net.conv1, "weight", 0.5)
     torch.nn.utils.parametrizations.weight_norm(net.conv2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
     for _ in range(2):
         before = net(images)
         before.sum().backward()
-        with torch.no_grad():
-            for parameter in net.parameters():
-                parameter -= 0.01 * parameter.grad
+        optimizer.step()
         assert not torch.equal(net(images), before)
     assert (net.conv1.weight == 0).sum() == 225
