@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from optimcifar.callbacks.averaging import EpochEndWeightAveraging as EpochEndWeightAveraging
-    from optimcifar.callbacks.averaging import WeightAverages as WeightAverages
+    from optimcifar.callbacks.epoch_end_weight_averaging import EpochEndWeightAveraging as EpochEndWeightAveraging
     from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates as GradientsAndUpdates
     from optimcifar.callbacks.run_summary import RunSummary as RunSummary
+    from optimcifar.callbacks.weight_averages import WeightAverages as WeightAverages
     from optimcifar.data.cifar10 import CIFAR10DataModule as CIFAR10DataModule
     from optimcifar.data.datamodule import ImageDataModule as ImageDataModule
     from optimcifar.data.shapes10 import Shapes10DataModule as Shapes10DataModule
@@ -26,7 +26,7 @@ _MODULES = {
     "CIFAR10DataModule": "data.cifar10",
     "ChainedSchedule": "optim.schedules",
     "ConvNet": "networks.convnet",
-    "EpochEndWeightAveraging": "callbacks.averaging",
+    "EpochEndWeightAveraging": "callbacks.epoch_end_weight_averaging",
     "GradientsAndUpdates": "callbacks.gradients_and_updates",
     "ImageClassifier": "training.classifier",
     "ImageDataModule": "data.datamodule",
@@ -36,7 +36,7 @@ _MODULES = {
     "RunSummary": "callbacks.run_summary",
     "SequentialSchedule": "optim.schedules",
     "Shapes10DataModule": "data.shapes10",
-    "WeightAverages": "callbacks.averaging",
+    "WeightAverages": "callbacks.weight_averages",
 }
 __all__ = ["__version__", *_MODULES]  # noqa: PLE0604  the names are strings
 

@@ -45,7 +45,7 @@ from optimcifar.callbacks.last_checkpoint import LastCheckpoint
 from optimcifar.optim.types import LRSchedulerCallable, OptimizerCallable
 from optimcifar.runs.folder import RunFolder
 from optimcifar.training.lightning_cli import Seed
-from optimcifar.training.run import _INTENDED
+from optimcifar.training.process import _INTENDED
 
 
 def data() -> Shapes10DataModule:
@@ -249,7 +249,7 @@ def test_the_settings_of_checkpoints_can_be_given(monkeypatch: pytest.MonkeyPatc
 
 
 def test_stochastic_weight_averaging_keeps_its_state_under_these_names() -> None:
-    """callbacks/averaging.py: EpochEndWeightAveraging takes part in Lightning's averaging by them."""
+    """callbacks/epoch_end_weight_averaging.py: EpochEndWeightAveraging takes part in Lightning's averaging by them."""
     callback = StochasticWeightAveraging(0.1, 2, 3, "linear")
     assert vars(callback).keys() >= {"_average_model", "_avg_fn", "_latest_update_epoch", "_model_contains_batch_norm"}
     names = ("_swa_lrs", "_annealing_epochs", "_annealing_strategy")  # callbacks/descriptions.py prints them
@@ -500,7 +500,7 @@ def test_images_are_prepared_before_the_optimizer_is_built() -> None:
 
 
 def test_interruption_ends_in_system_exit_and_may_leave_ctrl_c_ignored() -> None:
-    """training/run.py: calls that an interruption, and restores Ctrl-C."""
+    """training/process.py: calls that an interruption, and restores Ctrl-C."""
 
     class Interrupted(Shapes10DataModule):
         def prepare_data(self) -> None:
@@ -519,7 +519,7 @@ def test_interruption_ends_in_system_exit_and_may_leave_ctrl_c_ignored() -> None
 
 @pytest.mark.parametrize("message", _INTENDED)
 def test_silenced_warnings_still_exist(message: str) -> None:
-    """training/run.py: silences a warning by these words; drop the words that no library says any more."""
+    """training/process.py: silences a warning by these words; drop the words that no library says any more."""
     words = max(re.split(r"\.\*|\\", message), key=len)[:40]
     packages = [Path(lightning.pytorch.__file__).parents[1], Path(torch.__file__).parent / "utils"]
     sources = (path.read_text(encoding="utf-8", errors="replace") for p in packages for path in p.rglob("*.py"))
@@ -529,7 +529,7 @@ def test_silenced_warnings_still_exist(message: str) -> None:
 
 
 def test_libraries_log_under_these_names() -> None:
-    """training/run.py: raises their level for the time of a run."""
+    """training/process.py: raises their level for the time of a run."""
     assert {"lightning.pytorch", "lightning.fabric"} <= set(logging.Logger.manager.loggerDict)
 
 

@@ -10,9 +10,9 @@ from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.utilities import rank_zero_only
 from tqdm import tqdm
 
-from optimcifar.callbacks.averaging import WeightAverages
 from optimcifar.callbacks.base import EpochMetrics, device_name
 from optimcifar.callbacks.descriptions import call_text, constructor_arguments, schedule_text
+from optimcifar.callbacks.weight_averages import WeightAverages
 from optimcifar.data.datamodule import image_data
 from optimcifar.optim.horizons import run_length
 from optimcifar.optim.schedule_notes import check_reaches_end, schedule_notes

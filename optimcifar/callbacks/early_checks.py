@@ -13,8 +13,9 @@ from lightning.pytorch.callbacks import (
     WeightAveraging,
 )
 
-from optimcifar.callbacks.averaging import EpochEndWeightAveraging, WeightAverages
+from optimcifar.callbacks.epoch_end_weight_averaging import EpochEndWeightAveraging
 from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates
+from optimcifar.callbacks.weight_averages import WeightAverages
 from optimcifar.errors import UsageError
 from optimcifar.optim.horizons import run_length
 from optimcifar.text import count

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from optimcifar.data.datamodule import ImageDataModule
 from optimcifar.training.lightning_cli import TrainingCLI
-from optimcifar.training.run import command_line_settings
+from optimcifar.training.process import command_line_settings
 
 
 def evaluate(command: str, options: Sequence[str]) -> None:

@@ -16,17 +16,19 @@ from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
-# Imported so that the command line accepts them by class name alone.
-from optimcifar.callbacks.averaging import EpochEndWeightAveraging, WeightAverages  # noqa: F401
 from optimcifar.callbacks.console_output import EpochBar, EpochLines
 from optimcifar.callbacks.divergence import StopAtDivergence
 from optimcifar.callbacks.early_checks import EarlyChecks
+
+# Imported so that the command line accepts them by class name alone.
+from optimcifar.callbacks.epoch_end_weight_averaging import EpochEndWeightAveraging  # noqa: F401
 from optimcifar.callbacks.evaluation import EvaluationSummary, PredictionWriter
 from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates  # noqa: F401
 from optimcifar.callbacks.last_checkpoint import LastCheckpoint
 from optimcifar.callbacks.metrics_row import KeepMetricsRow
 from optimcifar.callbacks.optimizer_cost import OptimizerCost
 from optimcifar.callbacks.run_summary import RunSummary
+from optimcifar.callbacks.weight_averages import WeightAverages  # noqa: F401
 from optimcifar.data.cifar10 import CIFAR10DataModule  # noqa: F401
 from optimcifar.data.shapes10 import Shapes10DataModule  # noqa: F401
 from optimcifar.errors import UsageError

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import re
-import signal
-import sys
-import threading
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,26 +22,10 @@ from optimcifar.text import count
 from optimcifar.training.classifier import ImageClassifier
 from optimcifar.training.lightning_cli import TrainingCLI
 from optimcifar.training.loggers import prepare_folders
+from optimcifar.training.process import command_line_settings, restored_sigint
 
 # The length of schedules that are built before the run's length is known, to see that they can be.
 _PLACEHOLDER_LENGTH = 1_000_000
-
-# Warnings about what is intended here: small runs without loader workers or validation, options given by a program,
-# evaluation without the callbacks of training, a resumed run's own checkpoints, one cycle of epochs.
-_INTENDED = (
-    ".*callbacks used to create the checkpoint need to be provided",
-    "The dirpath has changed",
-    "Checkpoint directory .* exists and is not empty",
-    "A `OneCycleLR` scheduler is using 'interval': 'epoch'",
-    "LightningCLI's args parameter is intended",
-    ".*does not have many workers",
-    "It is recommended to use `self.log",  # across processes: the rate is equal, seconds are those of the first
-    ".*smaller than the logging interval",
-    ".*no `val_dataloader`",
-    ".*across ranks is zero",
-    ".*LeafSpec",
-    "You are trying to `self.log",  # barebones asks for speed alone
-)
 
 
 @dataclass(frozen=True)
@@ -118,7 +96,7 @@ class TrainingRun:
         try:
             self._check_optimizer()
             prepare_folders(self.trainer, resumed=self._resumed)
-            with _restored_sigint():
+            with restored_sigint():
                 self.trainer.fit(self._cli.model, self._cli.datamodule, **self._cli.command_arguments)
         except (KeyboardInterrupt, SystemExit) as interruption:
             # Lightning turns Ctrl-C into SystemExit after it has finished the run's files.
@@ -246,53 +224,6 @@ def resumed_run(folder: RunFolder) -> Iterator[TrainingRun]:
     from_checkpoint = ["--ckpt_path", str(checkpoint)] if checkpoint.exists() else []
     with training_run(["--config", str(folder.config), *from_checkpoint], folder) as run:
         yield run
-
-
-@contextmanager
-def command_line_settings() -> Iterator[None]:
-    """Set what the command line needs in this process, and restore it afterwards.
-
-    A class in a module of the current folder can be named without being installed. Lightning's remarks on small runs
-    are silenced.
-
-    Raises:
-        UsageError: in place of Lightning's MisconfigurationException.
-    """
-    with ExitStack() as stack:
-        stack.callback(_restore_environment, dict(os.environ))
-        folder = os.getcwd()
-        if folder not in sys.path:
-            sys.path.append(folder)
-            stack.callback(sys.path.remove, folder)
-        for name in ("lightning.pytorch", "lightning.fabric"):
-            logger = logging.getLogger(name)
-            stack.callback(logger.setLevel, logger.level)
-            logger.setLevel(logging.WARNING)
-        stack.enter_context(warnings.catch_warnings())
-        for message in _INTENDED:
-            warnings.filterwarnings("ignore", message)
-        try:
-            yield
-        except MisconfigurationException as error:
-            raise UsageError(str(error)) from error
-
-
-def _restore_environment(variables: dict[str, str]) -> None:
-    """Restore the environment, in which strategies leave variables that would mislead those of the next run."""
-    for name in os.environ.keys() - variables.keys():
-        del os.environ[name]
-    os.environ.update(variables)
-
-
-@contextmanager
-def _restored_sigint() -> Iterator[None]:
-    """Restore Ctrl-C, which Lightning leaves ignored once it has been pressed."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
 
 
 def _explained(error: Exception, trainer: Trainer) -> Exception:

@@ -7,7 +7,7 @@ import pytest
 from optimcifar.comparison.plan import Run, parse_entries, parse_seeds, plan_runs
 from optimcifar.errors import UsageError
 from optimcifar.training.lightning_cli import TrainingCLI
-from optimcifar.training.run import command_line_settings
+from optimcifar.training.process import command_line_settings
 
 
 @pytest.fixture(autouse=True)

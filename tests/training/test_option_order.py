@@ -11,7 +11,7 @@ from helpers import Command
 
 from optimcifar.errors import UsageError
 from optimcifar.training.lightning_cli import TrainingCLI
-from optimcifar.training.run import command_line_settings
+from optimcifar.training.process import command_line_settings
 
 # Permutations tried of each group: the first in the order of a person's choice, the last reversed, and some between.
 SOME = 3
