@@ -90,10 +90,9 @@ class WeightAverages(Callback):
         net: nn.Module = pl_module.net  # type: ignore[assignment]  # the docstring demands it
         self._averages = {"swa": AveragedModel(net)} if keeps_swa else {}
         if self.ema_decay is not None:
-            average = get_ema_multi_avg_fn(self.ema_decay)  # type: ignore[no-untyped-call]
-            self._averages["ema"] = AveragedModel(net, multi_avg_fn=average)
-        for each in self._averages.values():
-            each.to(dtype_of_averages(net, trainer))
+            self._averages["ema"] = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(self.ema_decay))
+        for average in self._averages.values():
+            average.to(dtype_of_averages(net, trainer))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move the averages to the network's device, and find the first epoch to average.
