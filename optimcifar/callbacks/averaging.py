@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 
-from optimcifar.callbacks.batch_norm import dtype_of
+from optimcifar.callbacks.batch_norm import dtype_of, images_and_labels
 from optimcifar.data.images import Images
 from optimcifar.runs.logger import checkpoint_path
 
@@ -57,8 +57,12 @@ def dtype_of_averages(net: nn.Module, trainer: Trainer) -> torch.dtype:
 
 
 def log_metrics(name: str, average: nn.Module, batch: Images, pl_module: LightningModule) -> None:
-    """Log ``val_loss_<name>`` and ``val_acc_<name>`` of an average on a validation batch."""
-    images, labels = batch
+    """Log ``val_loss_<name>`` and ``val_acc_<name>`` of an average on a validation batch.
+
+    Raises:
+        TypeError: the batch is not a pair of images and labels.
+    """
+    images, labels = images_and_labels(batch)
     logits = average(images.to(dtype_of(average)))
     values = {
         f"val_loss_{name}": F.cross_entropy(logits, labels),

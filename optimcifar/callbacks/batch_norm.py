@@ -63,9 +63,20 @@ def _training_images(trainer: Trainer) -> Iterator[Tensor]:
     if math.isinf(limit):  # a loader without a length: as many as the epoch has had, because it may have no end
         limit = trainer.fit_loop.epoch_loop.batch_progress.current.ready
     for batch in islice(cast(Iterable[Any], trainer.train_dataloader), int(limit)):
-        yield trainer.strategy.batch_to_device(trainer.precision_plugin.convert_input(batch))[0]
+        yield images_and_labels(trainer.strategy.batch_to_device(trainer.precision_plugin.convert_input(batch)))[0]
 
 
 def dtype_of(net: nn.Module) -> torch.dtype:
     """Return the dtype of a network's weights."""
     return next(net.parameters()).dtype
+
+
+def images_and_labels(batch: object) -> tuple[Tensor, Tensor]:
+    """Return a batch's images and labels.
+
+    Raises:
+        TypeError: it is not a pair of tensors.
+    """
+    if isinstance(batch, (tuple, list)) and len(batch) == 2 and all(isinstance(part, Tensor) for part in batch):
+        return batch[0], batch[1]
+    raise TypeError(f"averages of the weights need batches of images and labels, got a {type(batch).__name__}")

@@ -108,13 +108,23 @@ def _monitors(trainer: Trainer) -> Iterator[tuple[str, str]]:
 def _logged_metrics(trainer: Trainer) -> Iterator[str]:
     """Yield the metrics that are there from the run's first epoch on."""
     yield from _TRAINING_METRICS
-    if not sum(trainer.num_val_batches):  # a list when training starts
+    if not _has_validation(trainer):
         return
     first = {
         name: epoch for callback in _callbacks(trainer) for name, epoch in _first_epochs(callback, trainer).items()
     }
     suffixes = ["", *(f"_{name}" for name, epoch in first.items() if epoch <= trainer.current_epoch + 1)]
     yield from (f"val_{metric}{suffix}" for metric in ("loss", "acc") for suffix in suffixes)
+
+
+def _has_validation(trainer: Trainer) -> bool:
+    if not trainer.enable_validation:
+        return False
+    # Where the first epoch has no validation, Lightning has not counted its batches yet.
+    trainer.validating = True
+    trainer.fit_loop.epoch_loop.val_loop.setup_data()
+    trainer.training = True
+    return sum(trainer.num_val_batches) > 0
 
 
 def _first_epochs(callback: Callback, trainer: Trainer) -> dict[str, int]:

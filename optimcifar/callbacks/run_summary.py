@@ -78,7 +78,7 @@ class RunSummary(EpochMetrics):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock again."""
         super().on_validation_end(trainer, pl_module)
-        if not trainer.sanity_checking:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._clock.start(trainer.strategy.root_device)
 
     def on_train_batch_end(
@@ -111,7 +111,7 @@ class RunSummary(EpochMetrics):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Write the values so far, if training had started."""
         self._clock.pause()
-        if self.values:
+        if self.values and trainer.state.fn == "fit":
             interrupted = isinstance(exception, (KeyboardInterrupt, SIGTERMException))
             self._write(trainer, pl_module, "interrupted" if interrupted else "failed")
 

@@ -76,6 +76,7 @@ class WeightAverages(Callback):
         Raises:
             ValueError: ``max_epochs`` is below the epoch at which averaging starts, or is not set although
                 ``swa_epoch_start`` is a fraction of it.
+            TypeError: the module has no ``net``.
         """
         if stage != "fit":
             return
@@ -87,7 +88,9 @@ class WeightAverages(Callback):
             refuse_late_start(self.swa_epoch_start, trainer)  # type: ignore[arg-type]  # not None
         if self._averages and goes_on(trainer):
             return
-        net: nn.Module = pl_module.net  # type: ignore[assignment]  # the docstring demands it
+        net = getattr(pl_module, "net", None)
+        if not isinstance(net, nn.Module):
+            raise TypeError(f"WeightAverages averages a module's network, `net`: {type(pl_module).__name__} has none")
         self._averages = {"swa": AveragedModel(net)} if keeps_swa else {}
         if self.ema_decay is not None:
             self._averages["ema"] = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(self.ema_decay))
@@ -119,7 +122,9 @@ class WeightAverages(Callback):
             _update(self._averages["swa"], net)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Recompute the averages' BatchNorm statistics."""
+        """Recompute the averages' BatchNorm statistics, if training has changed them."""
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
         for average in self._started().values():
             self._refresh(average, trainer, pl_module)
 
@@ -165,7 +170,8 @@ class WeightAverages(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load the averages of a checkpoint."""
         for name, average in self._averages.items():
-            average.load_state_dict(state_dict[name])
+            if name in state_dict:  # the run that goes on may keep one more
+                average.load_state_dict(state_dict[name])
 
     def _refresh(self, average: AveragedModel, trainer: Trainer, pl_module: LightningModule) -> None:
         net: nn.Module = pl_module.net  # type: ignore[assignment]

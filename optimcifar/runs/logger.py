@@ -92,8 +92,15 @@ class RunLogger(CSVLogger):
         """Do nothing: ``config.yaml`` and ``summary.json`` have them."""
 
     def log_graph(self, model: LightningModule, input_array: object = None) -> None:  # type: ignore[override]
-        """Take the numbers of epochs and steps from the module's trainer. Lightning calls this before a run starts."""
-        self._trainer = model.trainer
+        """Take the numbers of epochs and steps from the module's trainer. Lightning calls this before a run starts.
+
+        Raises:
+            FileExistsError: the folder holds another run, and the new one does not go on from a checkpoint.
+        """
+        trainer = model.trainer
+        if trainer.state.fn == "fit" and trainer is not self._trainer and _is_first_process():
+            self._keep_rows(goes_on=trainer.ckpt_path is not None)
+        self._trainer = trainer
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:  # type: ignore[override]
@@ -152,6 +159,20 @@ class RunLogger(CSVLogger):
                     folder.rmdir()
                 except OSError:
                     return  # it holds files, or was never created
+
+    def _keep_rows(self, goes_on: bool) -> None:
+        """Go on with the rows of the folder's run, which one of another trainer would replace."""
+        metrics = RunFolder(Path(self.log_dir)).metrics
+        if self._reopened or not metrics.exists():
+            return
+        if not goes_on:
+            raise FileExistsError(
+                f"{self.log_dir} holds another run: give each run a RunLogger and a folder of its own"
+            )
+        rows = read_cells(metrics)
+        if all(map(is_row_of_an_epoch, rows)):
+            self._rows = {int(row["epoch"]): {**row} for row in rows}
+            self._reopened = True
 
     def _add(self, epoch: int, values: _Row) -> None:
         self._rows[epoch] = self._rows.get(epoch, {}) | self._between | values

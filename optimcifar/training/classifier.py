@@ -29,6 +29,7 @@ from optimcifar.training.resumption import (
     pending_gradients,
     random_states,
     reopen_epoch,
+    restart_averaging,
     restore_gradients,
     restore_random_states,
 )
@@ -190,12 +191,15 @@ class ImageClassifier(LightningModule):
             "val_metrics": self._validation_metrics(),
             "monitored": monitored_values(self.trainer),
             "gradients": pending_gradients(self.trainer, self),
+            "trained": [parameter.requires_grad for parameter in self.parameters()],
             "random": random_states(),
         }
         checkpoint[_PROCESSES] = of_all_processes(self.trainer, state)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the state of this process until the run goes on, and make the schedule as long as that run."""
+        if self._trainer and self.trainer.precision == "64-true":
+            self.double()  # Lightning does it later, and would round the weights of the checkpoint before
         states = checkpoint.get(_PROCESSES, [])
         self._resumed = states[self.global_rank] if self.global_rank < len(states) else None
         if self._trainer and self.trainer.training and OPEN_SCHEDULE in checkpoint:
@@ -229,7 +233,10 @@ class ImageClassifier(LightningModule):
         state, self._resumed = self._resumed, None
         if not state:
             return
+        for parameter, trained in zip(self.parameters(), state["trained"], strict=True):
+            parameter.requires_grad = trained  # callbacks freeze layers, and release them in some epoch
         restore_gradients(state["gradients"], self)
+        restart_averaging(self.trainer, self)
         if finish_epoch_end(self.trainer, state["monitored"]):
             return
         saved: dict[int, tuple[Tensor, Tensor, int]] = state["batches"]

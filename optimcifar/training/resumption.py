@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging
 from torch import Tensor, nn
 
 
@@ -94,6 +95,18 @@ def _count_down(progress: dict[str, Any], name: str) -> None:
     for count in ("current", "total"):
         progress[count][name] -= 1
         progress[count]["completed"] = min(progress[count]["completed"], progress[count][name])
+
+
+def restart_averaging(trainer: Trainer, module: LightningModule) -> None:
+    """Have Lightning's weight averaging take up its schedule and its average again in the middle of an epoch.
+
+    It does so at the start of an epoch only. ``EpochEndWeightAveraging`` does it by itself.
+    """
+    if trainer.fit_loop.restarted_mid_epoch:
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        for callback in callbacks:
+            if type(callback) is StochasticWeightAveraging:
+                callback.on_train_epoch_start(trainer, module)
 
 
 def finish_epoch_end(trainer: Trainer, monitored: list[float | None]) -> bool:
