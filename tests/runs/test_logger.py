@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import quiet_trainer, read_rows
+from helpers import file_contents, quiet_trainer, read_rows
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
@@ -191,3 +191,28 @@ def test_folder_of_the_run_is_that_of_the_run_logger_wherever_it_stands(first: b
     folders, loggers = Folders(), [RunLogger("own"), CSVLogger("csv")]
     quiet_trainer(logger=loggers[:: 1 if first else -1], callbacks=[folders]).fit(ImageClassifier(), small())
     assert folders.folder == RunFolder(Path("own/lightning_logs/version_0"))
+
+
+def test_run_with_the_logger_of_another_run_is_refused(tmp_path: Path) -> None:
+    logger = RunLogger(tmp_path)
+    data = Shapes10DataModule(train_images=128, val_size=0)
+    first = quiet_trainer(logger=logger, max_epochs=2)
+    first.fit(ImageClassifier(), data)
+    before = file_contents(tmp_path)
+    for same in (logger, RunLogger(tmp_path, version="version_0")):
+        with pytest.raises(
+            FileExistsError, match="version_0 holds another run: give each run a RunLogger and a folder"
+        ):
+            quiet_trainer(logger=same).fit(ImageClassifier(), data)
+    assert file_contents(tmp_path) == before
+
+
+def test_run_that_goes_on_with_another_logger_of_its_folder_keeps_the_rows(tmp_path: Path) -> None:
+    data = Shapes10DataModule(train_images=128, val_size=0)
+    first = quiet_trainer(logger=RunLogger(tmp_path, version="mine"), max_epochs=2)
+    first.fit(ImageClassifier(), data)
+    first.save_checkpoint(tmp_path / "a.ckpt")
+    again = quiet_trainer(logger=RunLogger(tmp_path, version="mine"), max_epochs=3)
+    again.fit(ImageClassifier(), data, ckpt_path=tmp_path / "a.ckpt", weights_only=True)
+    rows = read_rows(tmp_path / "lightning_logs" / "mine" / "metrics.csv")
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]

@@ -201,6 +201,11 @@ def test_schedule_that_waits_for_a_validation_that_never_comes_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_metric_of_a_later_validation_can_be_followed(optimcifar: Command, small: list[str]) -> None:
+    watch = ("--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val_loss")
+    assert optimcifar("fit", *small, "--trainer.check_val_every_n_epoch", 2, *watch).status == 0
+
+
 def test_metrics_of_a_callback_of_ones_own_can_be_followed(
     optimcifar: Command, small: list[str], tmp_path: Path
 ) -> None:

@@ -12,11 +12,12 @@ import pytest
 import torch
 from helpers import equal_weights, quiet_trainer, read_rows
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, StochasticWeightAveraging
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, StepLR
 
 from optimcifar import (
+    ConvNet,
     EpochEndWeightAveraging,
     GradientsAndUpdates,
     ImageClassifier,
@@ -81,6 +82,7 @@ class Run:
         averages: WeightAverages | None = None,
         summary: RunSummary | None = None,
         lr_interval: LRInterval = "epoch",
+        net: nn.Module | None = None,
         **settings: Any,
     ) -> None:
         seed_everything(0, verbose=False)
@@ -93,7 +95,7 @@ class Run:
         )
         schedule = schedule or partial(StepLR, step_size=1, gamma=0.5)
         optimizer = partial(torch.optim.SGD, lr=0.01, momentum=0.9)
-        self.classifier = ImageClassifier(Net(), optimizer, schedule, lr_interval)
+        self.classifier = ImageClassifier(net or Net(), optimizer, schedule, lr_interval)
         self.data = Shapes10DataModule(train_images=320, val_size=64)
 
     def fit(self, checkpoint: Path | None = None) -> Run:
@@ -176,6 +178,41 @@ def test_averaging_with_a_schedule_of_its_own_goes_on_from_every_checkpoint(tmp_
     for number, checkpoint in enumerate(save.files[:-1]):  # after the last, nothing is left to train
         resumed = Run(tmp_path / str(number), averaging(), **settings).fit(checkpoint)
         assert_goes_on(whole, resumed, checkpoint.stem)
+
+
+def test_averaging_of_lightning_goes_on_from_every_checkpoint(tmp_path: Path) -> None:
+    def averaging() -> StochasticWeightAveraging:
+        return StochasticWeightAveraging(swa_lrs=0.02, swa_epoch_start=2, annealing_epochs=2)
+
+    save = SaveEverywhere(tmp_path)
+    averages = [WeightAverages(swa_epoch_start=None, ema_decay=0.5) for _ in range(100)]
+    whole = Run(tmp_path / "whole", averaging(), save, averages=averages.pop(), net=ConvNet(), max_epochs=3).fit()
+    for number, checkpoint in enumerate(save.files[:-1]):
+        run = Run(tmp_path / str(number), averaging(), averages=averages.pop(), net=ConvNet(), max_epochs=3)
+        assert_goes_on(whole, run.fit(checkpoint), checkpoint.stem)
+
+
+def test_double_precision_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    save = SaveEverywhere(tmp_path)
+    whole = Run(tmp_path / "whole", save, precision="64-true").fit()
+    resumed = Run(tmp_path / "resumed", precision="64-true").fit(save.files[1])
+    assert_goes_on(whole, resumed, "64-true")
+
+
+def test_layers_that_were_released_stay_released(tmp_path: Path) -> None:
+    class Release(Callback):
+        def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+            pl_module.net[0].requires_grad_(False)  # type: ignore[index]
+
+        def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            if trainer.current_epoch == 1:
+                pl_module.net[0].requires_grad_(True)  # type: ignore[index]
+
+    save = SaveEverywhere(tmp_path)
+    whole = Run(tmp_path / "whole", Release(), save, max_epochs=3).fit()
+    for number, checkpoint in enumerate(save.files[-6:-2]):
+        resumed = Run(tmp_path / str(number), Release(), max_epochs=3).fit(checkpoint)
+        assert equal_weights(whole.classifier.state_dict(), resumed.classifier.state_dict()), checkpoint.stem
 
 
 @pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint need to be provided")
@@ -294,6 +331,32 @@ def test_second_fit_of_a_trainer_goes_on_with_averages_and_time(tmp_path: Path) 
     assert run.summary.values["epochs"] == 4
     assert run.summary.values["train_seconds"] > first["train_seconds"]
     assert run.summary.values["initial_weights_sha256"] == first["initial_weights_sha256"]
+
+
+def test_averages_with_batch_norm_are_there_outside_of_fit(tmp_path: Path) -> None:
+    run = Run(tmp_path, num_sanity_val_steps=2).fit()
+    measured = {name: value.item() for name, value in run.trainer.callback_metrics.items() if "ema" in name}
+    validated = run.trainer.validate(run.classifier, run.data, verbose=False)[0]
+    assert {name: validated[name] for name in measured} == pytest.approx(measured)
+    run.trainer.fit_loop.max_epochs = 3
+    assert run.fit().rows().keys() == {"1", "2", "3"}
+
+
+def test_average_may_be_added_when_a_run_goes_on(tmp_path: Path) -> None:
+    save = SaveEverywhere(tmp_path)
+    Run(tmp_path / "one", save, averages=WeightAverages(swa_epoch_start=None)).fit()
+    both = Run(tmp_path / "both", averages=WeightAverages(swa_epoch_start=2)).fit(save.files[1])
+    assert [int(state["n_averaged"]) for state in both.averages.state_dict().values()] == [1, 8]
+
+
+def test_failed_test_leaves_the_summary_of_a_finished_run(tmp_path: Path) -> None:
+    run = Run(tmp_path, Interrupt("test")).fit()
+    (summary,) = tmp_path.rglob("summary.json")
+    before = summary.read_bytes()
+    run.data = Shapes10DataModule(train_images=320, val_size=64, test_images=1100)
+    with pytest.raises(RuntimeError, match="interrupted"):
+        run.trainer.test(run.classifier, run.data)
+    assert summary.read_bytes() == before
 
 
 def test_each_fit_averages_anew_with_a_schedule_of_its_own(tmp_path: Path) -> None:

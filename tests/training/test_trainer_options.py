@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from helpers import Command, read_rows, read_summary
 from lightning.pytorch import Trainer
 
@@ -65,6 +66,7 @@ CASES: dict[str, list[Case]] = {
     "overfit_batches": [Case("2", (2, 4)), refused("0.5", "overfit_batches")],
     "val_check_interval": [
         Case("0.5"),
+        Case("0.4"),
         Case("3"),
         refused("9", "val_check_interval"),
         Case("00:00:01:00", validated=()),
@@ -130,3 +132,6 @@ def test_option(option: str, case: Case, optimcifar: Command, tmp_path: Path) ->
         validated = (True,) * len(rows) if case.validated is None else case.validated
         assert [bool(row["val_acc"]) for row in rows] == list(validated or (False,) * len(rows))
         assert read_summary(run)["steps"] == case.steps[-1]
+        if "checkpoints/last.ckpt" in case.files:
+            checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+            assert checkpoint["global_step"] == case.steps[-1]
