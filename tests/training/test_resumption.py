@@ -149,9 +149,9 @@ def test_schedule_in_steps_that_leaves_its_length_out_goes_on_from_every_checkpo
     ("settings", "rates"),
     [
         ("validation at the end", ["0.01", "0.01", "0.005"]),
-        ("validation within the epoch", ["0.01", "0.01", "0.005"]),
-        ("validation every second epoch", ["0.01", "0.01", "0.01", "0.01", "0.005"]),
-        ("an end by steps", ["0.01", "0.01", "0.005"]),
+        pytest.param("validation within the epoch", ["0.01", "0.01", "0.005"], marks=pytest.mark.slow),
+        pytest.param("validation every second epoch", [*["0.01"] * 4, "0.005"], marks=pytest.mark.slow),
+        pytest.param("an end by steps", ["0.01", "0.01", "0.005"], marks=pytest.mark.slow),
     ],
 )
 def test_schedule_that_follows_a_metric_goes_on_from_every_checkpoint(
@@ -180,6 +180,7 @@ def test_averaging_with_a_schedule_of_its_own_goes_on_from_every_checkpoint(tmp_
         assert_goes_on(whole, resumed, checkpoint.stem)
 
 
+@pytest.mark.slow
 def test_averaging_of_lightning_goes_on_from_every_checkpoint(tmp_path: Path) -> None:
     def averaging() -> StochasticWeightAveraging:
         return StochasticWeightAveraging(swa_lrs=0.02, swa_epoch_start=2, annealing_epochs=2)
