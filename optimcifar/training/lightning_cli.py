@@ -38,6 +38,7 @@ from optimcifar.optim.schedules import ChainedSchedule, SequentialSchedule  # no
 from optimcifar.paths import absolute_path, expand_home
 from optimcifar.runs.checkpoint_io import AtomicCheckpointIO
 from optimcifar.runs.folder import RunFolder
+from optimcifar.runs.provenance import import_path
 from optimcifar.training.arguments import MODEL_ARGUMENTS, Parser, read_arguments, read_checkpoint_defaults
 from optimcifar.training.classifier import ImageClassifier
 from optimcifar.training.config_dump import ConfigFile, dump_config, without_objects, write_config
@@ -316,7 +317,9 @@ def _with_absolute_paths(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value in plain types, with lists for tuples, which YAML does not have."""
+    """Return a value in plain types, with lists for tuples, which YAML does not have, and functions by their names."""
+    if inspect.isfunction(value):
+        return import_path(value)
     if isinstance(value, Namespace):
         value = value.as_dict()
     if isinstance(value, dict):
