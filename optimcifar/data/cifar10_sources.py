@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from optimcifar.data.cifar10_archive import ARCHIVE, BATCHES, Archive, Batches, Download
@@ -118,6 +119,7 @@ def _images_beside(root: Path) -> Path | None:
     """Return a folder with images whose name a person may have meant by that of a missing root."""
     missing = next(folder for folder in (root, *root.parents) if folder.parent.exists())
     beside = [Path(entry) for entry in _readable(missing.parent) if entry.is_dir()]
+    beside.sort(key=lambda folder: SequenceMatcher(None, folder.name, missing.name).ratio(), reverse=True)
     meant = [folder / root.relative_to(missing) for folder in beside]
     return next((folder for folder in (*meant, *beside) if _is_image_set(folder)), None)
 

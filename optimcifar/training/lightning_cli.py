@@ -184,7 +184,7 @@ class TrainingCLI(LightningCLI):
                 )
 
     def _earlier_runs(self) -> dict[Path, Mapping[str, Any]]:
-        """Return the arguments of the data of the runs that the options go on with or repeat, by folder or file."""
+        """Return the data's arguments of the runs that the options go on with or repeat, by folder or checkpoint."""
         found: dict[Path, Any] = {}
         if self._resumed:
             found[self._resumed.path] = self.config.data
@@ -192,7 +192,7 @@ class TrainingCLI(LightningCLI):
             found[self._checkpoint] = self._checkpoint_defaults.get("data")
         for text, file in self._files.items() if not found else ():
             if RunFolder(file.parent).summary.exists():
-                found[file] = parse_yaml(text).get("data")
+                found[file.parent] = parse_yaml(text).get("data")
         named = {run: data for run, data in found.items() if isinstance(data, (Mapping, Namespace))}
         return {run: data.get("init_args") or {} for run, data in named.items()}
 

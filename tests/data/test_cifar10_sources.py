@@ -281,7 +281,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "a typo": (
         lambda home: home / "folder",
-        r"folder does not exist, but there are images in (\S*)/(\w+): did you mean --data.root \1/\2\?\nTo download",
+        r"folder does not exist, but .* \S*/folders: did you mean --data.root \S*/folders\?\nTo download",
     ),
     "a typo in a folder above": (
         lambda home: home.with_name("hom") / "folders",
