@@ -126,7 +126,8 @@ def _images_beside(root: Path) -> Path | None:
 
 def _is_of_images(folder: Path) -> bool:
     """Return whether a folder is one for images, or, above a person's work, whether it is a set of them."""
-    if any(work.is_relative_to(folder) for work in (Path.cwd(), Path.home())):
+    home = Path(os.path.expanduser("~"))  # Path.home() fails for a user without one
+    if any(work.is_relative_to(folder) for work in (Path.cwd(), home)):
         return _is_image_set(folder)  # pictures of other kinds lie there too
     return _is_image_set(folder) or any(
         _is_image(entry) or (entry.is_dir() and _holds_only_images(Path(entry))) for entry in _readable(folder)
