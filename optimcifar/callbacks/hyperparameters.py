@@ -95,7 +95,7 @@ def _spec(cls: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"class_path": import_path(cls), "init_args": dict(arguments)}
 
 
-def _optimizer(trainer: Trainer, configured: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _optimizer(trainer: Trainer, configured: Mapping[str, Any] | str | None) -> dict[str, Any] | None:
     if not trainer.optimizers:
         return None
     optimizer = trainer.optimizers[0]
@@ -105,12 +105,12 @@ def _optimizer(trainer: Trainer, configured: Mapping[str, Any] | None) -> dict[s
     return _spec(type(optimizer), _init_args(configured) | defaults)
 
 
-def _lr_scheduler(trainer: Trainer, configured: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _lr_scheduler(trainer: Trainer, configured: Mapping[str, Any] | str | None) -> dict[str, Any] | None:
     configs = trainer.lr_scheduler_configs
     return _schedule(configs[0].scheduler, configured) if configs else None
 
 
-def _schedule(schedule: LRScheduler | ReduceLROnPlateau, configured: Mapping[str, Any] | None) -> dict[str, Any]:
+def _schedule(schedule: LRScheduler | ReduceLROnPlateau, configured: Mapping[str, Any] | str | None) -> dict[str, Any]:
     arguments = _init_args(configured)
     parts = schedule_parts(schedule)
     part_configs = arguments.pop("schedulers", None) or [None] * len(parts)
@@ -120,8 +120,9 @@ def _schedule(schedule: LRScheduler | ReduceLROnPlateau, configured: Mapping[str
     return _spec(type(schedule), arguments)
 
 
-def _init_args(configured: Mapping[str, Any] | None) -> dict[str, Any]:
-    return dict(configured.get("init_args") or {}) if configured else {}
+def _init_args(configured: Mapping[str, Any] | str | None) -> dict[str, Any]:
+    """Return the arguments given to a class; a function is configured by its import path alone, and takes none."""
+    return dict(configured.get("init_args") or {}) if isinstance(configured, Mapping) else {}
 
 
 def _data(trainer: Trainer) -> dict[str, Any]:

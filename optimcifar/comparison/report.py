@@ -16,7 +16,16 @@ import vl_convert
 
 from optimcifar.comparison.charts import Charts
 from optimcifar.comparison.configurations import short_value
-from optimcifar.comparison.significance import FEWEST_SEEDS, LEVEL, Difference, Estimate
+from optimcifar.comparison.significance import (
+    BETTER,
+    FEWEST_SEEDS,
+    LEVEL,
+    NO_DIFFERENCE,
+    WITHHELD,
+    Difference,
+    Estimate,
+    Highest,
+)
 from optimcifar.comparison.tables import Comparison, ConfigurationRow, to_csv, unequal_starts, without_courses
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.runs.folder import AVERAGES
@@ -73,31 +82,46 @@ def circumstances(comparison: Comparison) -> str:
 
 def verdict_lines(comparison: Comparison) -> list[str]:
     """Say which configurations are better, how they were compared, and what to beware of."""
-    others = len(comparison.names) - 1
-    measure = f"{_NAMES[comparison.measure]} of the final weights"
-    lines = []
-    if others:
-        fewest = min(len(comparison.ended(name)) for name in comparison.names)
-        if fewest < FEWEST_SEEDS:
-            lines.append(f"Verdicts are withheld where there are fewer than {FEWEST_SEEDS} seeds.")
-        else:
-            group = comparison.best_group
-            if len(group) > 1:
-                lines.append(f"Highest: {group[0]}; not distinguishable from it: {', '.join(group[1:])}.")
-            elif group:
-                lines.append(f"Highest, and different from all others: {group[0]}.")
-        lines.append(
-            f"The {measure} is compared with that of {comparison.baseline}, paired by seed: two-sided paired t-test "
-            f"(scipy.stats.ttest_1samp of the differences), intervals of the differences at {_level(others)}, "
-            f"corrected for {count(others, 'comparison')} (Bonferroni). Other intervals: {LEVEL:.0%}, "
-            "Student's t over seeds."
-        )
+    lines = _comparison_lines(comparison) if len(comparison.names) > 1 else []
     if averages := len(comparison.averaged):
         lines.append(
             f"Averaged weights (swa: equal weights, ema: exponential) are compared with the final weights of the same "
             f"runs, in the same way, intervals at {_level(averages)}, corrected for {count(averages, 'comparison')}."
         )
     return lines + unequal_starts(comparison.runs) + without_courses(comparison.runs)
+
+
+def _comparison_lines(comparison: Comparison) -> list[str]:
+    others, name = len(comparison.names) - 1, _NAMES[comparison.measure]
+    if not any(math.isfinite(value) for of in comparison.names for value in comparison.values(of).values()):
+        return [f"Nothing is compared: no {name} was measured in a run that ended and has a seed."]
+    fewest = min(len(comparison.values(of)) for of in comparison.names)
+    lines = [f"Verdicts are withheld where there are fewer than {FEWEST_SEEDS} seeds."]
+    if fewest >= FEWEST_SEEDS:
+        lines = [_highest_line(comparison.highest)] if comparison.highest else []
+    lines.append(
+        f"The {name} of the final weights is compared with that of {comparison.baseline}, paired by seed: two-sided "
+        f"paired t-test (scipy.stats.ttest_1samp of the differences), intervals of the differences at "
+        f"{_level(others)}, corrected for {count(others, 'comparison')} (Bonferroni). Other intervals: {LEVEL:.0%}, "
+        "Student's t over seeds."
+    )
+    return lines
+
+
+def _highest_line(found: Highest) -> str:
+    """Say which configuration has the highest mean, and which others it is not shown to exceed."""
+    verdicts = found.verdicts.items()
+    withheld = [f"{name} ({v.removeprefix(WITHHELD)})" for name, v in verdicts if v.startswith(WITHHELD)]
+    clauses = {
+        "not distinguishable from it": [name for name, verdict in verdicts if verdict == NO_DIFFERENCE],
+        "better than it over the seeds that both have": [name for name, verdict in verdicts if verdict == BETTER],
+        "not compared with it": withheld,
+    }
+    said = [f"{text}: {', '.join(names)}" for text, names in clauses.items() if names]
+    if not said:
+        return f"Highest, and different from all others: {found.name}."
+    head = "Highest of those measured for every seed" if found.unranked else "Highest"
+    return f"{head}: {'; '.join([found.name, *said])}."
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ FEWEST_SEEDS = 3
 _ROUNDING = 1e-6
 
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
+#: A verdict that is withheld starts with this; the reason follows.
+WITHHELD = "withheld: "
 
 
 @dataclass(frozen=True)
@@ -79,29 +81,44 @@ def compare(values: Mapping[int, float], baseline: Mapping[int, float], comparis
     finite = bool(np.isfinite(differences).all())
     mean = float(differences.mean()) if seeds else math.nan
     if len(seeds) < FEWEST_SEEDS:
-        return Difference(mean, math.nan, math.nan, len(seeds), f"withheld: fewer than {FEWEST_SEEDS} seeds")
+        return Difference(mean, math.nan, math.nan, len(seeds), f"{WITHHELD}fewer than {FEWEST_SEEDS} seeds in common")
     if not finite:
-        return Difference(mean, math.nan, math.nan, len(seeds), "withheld: a value is missing")
+        return Difference(mean, math.nan, math.nan, len(seeds), f"{WITHHELD}a value is missing")
     if np.abs(differences).max() <= _ROUNDING:
         return Difference(0.0, 0.0, 0.0, len(seeds), NO_DIFFERENCE)
     if np.ptp(differences) <= _ROUNDING:
-        return Difference(mean, math.nan, math.nan, len(seeds), "withheld: the same difference for every seed")
+        return Difference(mean, math.nan, math.nan, len(seeds), f"{WITHHELD}the same difference for every seed")
     interval = stats.ttest_1samp(differences, 0).confidence_interval(1 - (1 - LEVEL) / comparisons)
     low, high = float(interval.low), float(interval.high)
     verdict = BETTER if low > 0 else WORSE if high < 0 else NO_DIFFERENCE
     return Difference(mean, low, high, len(seeds), verdict)
 
 
-def best_group(values: Mapping[str, Mapping[int, float]]) -> list[str]:
-    """Return the configuration with the highest mean and those not distinguishable from it, best first.
+@dataclass(frozen=True)
+class Highest:
+    """The configuration with the highest mean.
+
+    Attributes:
+        name: its name.
+        verdicts: the verdict on each other configuration, compared with it.
+        unranked: the configurations without a mean, because a value is missing; any of them may be higher.
+    """
+
+    name: str
+    verdicts: dict[str, str]
+    unranked: list[str]
+
+
+def highest(values: Mapping[str, Mapping[int, float]]) -> Highest | None:
+    """Return the configuration with the highest mean, and how the others compare with it; None if none has a mean.
 
     Args:
         values: the measured values by configuration and seed; greater is better.
     """
-    means = {name: float(np.mean(list(of.values()))) for name, of in values.items() if of}
+    means = {name: float(np.mean(list(of.values()))) if of else math.nan for name, of in values.items()}
     ranked = sorted((name for name in means if math.isfinite(means[name])), key=lambda name: -means[name])
     if not ranked:
-        return []
-    best, others = ranked[0], ranked[1:]
+        return None
+    best, others = ranked[0], [*ranked[1:], *(name for name in means if name not in ranked)]
     verdicts = {name: compare(values[name], values[best], len(others)).verdict for name in others}
-    return [best, *(name for name in others if verdicts[name] != WORSE)]
+    return Highest(best, verdicts, [name for name in means if name not in ranked])

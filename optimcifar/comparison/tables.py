@@ -12,7 +12,16 @@ from functools import cached_property
 from typing import Any
 
 from optimcifar.comparison.configurations import differing_hyperparameters
-from optimcifar.comparison.significance import Difference, Estimate, best_group, compare, estimate
+from optimcifar.comparison.significance import (
+    NO_DIFFERENCE,
+    WITHHELD,
+    Difference,
+    Estimate,
+    Highest,
+    compare,
+    estimate,
+    highest,
+)
 from optimcifar.runs.folder import AVERAGES, ENDED, WEIGHTS
 from optimcifar.runs.results import RunResult
 
@@ -77,9 +86,16 @@ class Comparison:
         }
 
     @cached_property
-    def best_group(self) -> list[str]:
-        """The best configuration, and those that are not distinguishable from it."""
-        return best_group({name: self.values(name) for name in self.names})
+    def highest(self) -> Highest | None:
+        """The configuration with the highest mean, and how the others compare with it; None if none has a mean."""
+        return highest({name: self.values(name) for name in self.names})
+
+    def is_among_the_best(self, name: str) -> bool | None:
+        """Return whether a configuration is not distinguishable from the best one; None if they cannot be compared."""
+        if self.highest is None:
+            return None
+        verdict = self.highest.verdicts.get(name, NO_DIFFERENCE)
+        return None if verdict.startswith(WITHHELD) else verdict == NO_DIFFERENCE
 
     @cached_property
     def run_rows(self) -> list[RunRow]:
@@ -169,7 +185,7 @@ class ConfigurationRow:
         to_target: medians of the epochs and the seconds to the target accuracy; None without a target.
         difference: the difference from the baseline.
         verdict: the verdict on it, or ``baseline``.
-        among_the_best: whether it is not distinguishable from the best configuration.
+        among_the_best: whether it is not distinguishable from the best configuration; None if they cannot be compared.
         gains: the difference of each of its averages from the final weights.
         hyperparameters: its settings.
     """
@@ -183,7 +199,7 @@ class ConfigurationRow:
     to_target: tuple[float, float] | None
     difference: Difference
     verdict: str
-    among_the_best: bool
+    among_the_best: bool | None
     gains: dict[str, Difference]
     hyperparameters: dict[str, Any]
 
@@ -242,7 +258,7 @@ def _configuration_row(comparison: Comparison, name: str) -> ConfigurationRow:
         to_target=to_target,
         difference=comparison.differences[name],
         verdict="baseline" if name == comparison.baseline else comparison.differences[name].verdict,
-        among_the_best=name in comparison.best_group,
+        among_the_best=comparison.is_among_the_best(name),
         gains=gains,
         hyperparameters=next((row.run.hyperparameters for row in own if row.run.hyperparameters), {}),
     )

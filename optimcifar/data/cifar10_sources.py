@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from optimcifar.data.cifar10_archive import ARCHIVE, BATCHES, Archive, Batches, Download
+from optimcifar.data.decoding import FORMATS
 from optimcifar.data.image_folders import PARTS, ClassFolders, visible
 from optimcifar.data.images import DataError
 from optimcifar.text import listing
@@ -18,13 +21,20 @@ _EXPECTED = f"Expected {BATCHES}/, {ARCHIVE}, or train/ and test/ with the folde
 # The folder of a run is there before its images.
 _RUNS = "lightning_logs"
 
+#: The folder that a download goes to, in the current folder, if nobody names another.
+DEFAULT_ROOT = "data"
+
 _ARCHIVE_ENDINGS = (".gz", ".tgz", ".tar", ".zip")
+
+# What a person's own images may be called, though nothing here reads them.
+_IMAGE_ENDINGS = (*FORMATS, ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 def find_images(root: Path) -> Source:
     """Return what holds the images: the batches, class folders or the archive, in this order.
 
-    A root that is missing, or holds nothing visible, is where a download goes, unless images lie beside it.
+    A root that is missing, or holds nothing visible, is where a download goes, unless a person's images lie above or
+    beside it.
 
     Raises:
         DataError: the root holds something else.
@@ -33,10 +43,15 @@ def find_images(root: Path) -> Source:
         return Archive(root.parent / BATCHES, root)
     if source := _source_in(root):
         return source
-    if any(entry.name != _RUNS for entry in visible(root)):
+    if root.is_dir() and not holds_nothing(root):
         raise DataError(f"{root} is not CIFAR-10: found {_contents(root)}\n{_EXPECTED}; {_advice(root)}")
     _refuse_unlikely_target(root)
     return Download(root / BATCHES, root / ARCHIVE)
+
+
+def holds_nothing(root: Path) -> bool:
+    """Return whether a root is missing, or a folder that is empty but for hidden files and runs."""
+    return not root.exists() or (root.is_dir() and all(entry.name == _RUNS for entry in visible(root)))
 
 
 def _source_in(folder: Path) -> Source | None:
@@ -48,8 +63,8 @@ def _source_in(folder: Path) -> Source | None:
     return Archive(folder / BATCHES, folder / ARCHIVE) if (folder / ARCHIVE).is_file() else None
 
 
-def _holds_images(folder: Path) -> bool:
-    """Return whether a folder that nobody named holds images, as far as it may be read."""
+def _holds_source(folder: Path) -> bool:
+    """Return whether a folder that nobody named holds CIFAR-10, as far as it may be read."""
     try:
         return _source_in(folder) is not None
     except OSError:
@@ -66,7 +81,7 @@ def _contents(root: Path) -> str:
 def _advice(root: Path) -> str:
     """Say where the images of a root may be that is not itself one of the known forms."""
     near = [*(Path(entry) for entry in visible(root) if entry.is_dir()), root.parent]
-    if folder := next((folder for folder in near if _holds_images(folder)), None):
+    if folder := next((folder for folder in near if _holds_source(folder)), None):
         return f"did you mean --data.root {folder}?"
     if any(entry.name.lower() in CLASS_NAMES for entry in visible(root)):
         return "the class folders belong in train/ and test/"
@@ -87,9 +102,60 @@ def _refuse_unlikely_target(root: Path) -> None:
         raise DataError(f"{root} looks like a URL: expected a folder or an archive on this machine")
     if not root.exists() and root.name.lower().endswith(_ARCHIVE_ENDINGS):
         raise DataError(f"there is no archive {root}: expected {ARCHIVE}, or the folder that holds it")
-    if _holds_images(root.parent):
-        state = "is empty" if root.exists() else "does not exist"
+    state = "is empty" if root.exists() else "does not exist"
+    parents = (*root.parents, *root.resolve().parents)
+    if above := next((folder for folder in parents if _is_of_images(folder)), None):
+        advice = f"Use them with --data.root {above}, or download" if _holds_source(above) else "Download"
+        raise DataError(f"{root} {state}, but there are images in {above}\n{advice} CIFAR-10 to another folder")
+    # Who has made an empty folder, or named none, has not mistyped the name of another.
+    if not root.exists() and root != Path.cwd() / DEFAULT_ROOT and (near := _images_beside(root)):
         raise DataError(
-            f"{root} {state}, but there are images in {root.parent}\n"
-            f"Use them with --data.root {root.parent}, or download CIFAR-10 to another folder"
+            f"{root} does not exist, but there are images in {near}: did you mean --data.root {near}?\n"
+            f"To download CIFAR-10 to {root.name}, make this folder first"
         )
+
+
+def _images_beside(root: Path) -> Path | None:
+    """Return a folder with images whose name a person may have meant by that of a missing root."""
+    missing = next(folder for folder in (root, *root.parents) if folder.parent.exists())
+    beside = [Path(entry) for entry in _readable(missing.parent) if entry.is_dir()]
+    beside.sort(key=lambda folder: SequenceMatcher(None, folder.name, missing.name).ratio(), reverse=True)
+    meant = [folder / root.relative_to(missing) for folder in beside]
+    return next((folder for folder in (*meant, *beside) if _is_image_set(folder)), None)
+
+
+def _is_of_images(folder: Path) -> bool:
+    """Return whether a folder is one for images, or, above a person's work, whether it is a set of them."""
+    home = Path(os.path.expanduser("~"))  # Path.home() fails for a user without one
+    if any(work.is_relative_to(folder) for work in (Path.cwd(), home)):
+        return _is_image_set(folder)  # pictures of other kinds lie there too
+    return _is_image_set(folder) or any(
+        _is_image(entry) or (entry.is_dir() and _holds_only_images(Path(entry))) for entry in _readable(folder)
+    )
+
+
+def _is_image_set(folder: Path) -> bool:
+    """Return whether a folder holds CIFAR-10, or classes or parts of a set of images like it."""
+    if _holds_source(folder):
+        return True
+    folders = {entry.name.lower(): Path(entry) for entry in _readable(folder) if entry.is_dir()}
+    inner = [Path(entry) for part in PARTS if part in folders for entry in _readable(folders[part]) if entry.is_dir()]
+    classes = [folders[name] for name in (*CLASS_NAMES, *PARTS) if name in folders]
+    return any(_holds_only_images(folder) for folder in (*classes, *inner))
+
+
+def _holds_only_images(folder: Path) -> bool:
+    entries = _readable(folder)
+    return bool(entries) and all(map(_is_image, entries))
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    return entry.name.lower().endswith(_IMAGE_ENDINGS)
+
+
+def _readable(folder: Path) -> list[os.DirEntry[str]]:
+    """Return the entries of a folder that nobody named: none if it may not be read."""
+    try:
+        return visible(folder)
+    except OSError:
+        return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 import warnings
 import zipfile
@@ -129,7 +130,8 @@ def _fingerprint(files: list[list[os.DirEntry[str]]]) -> str:
     for label, entries in enumerate(files):
         for entry in entries:
             stat = entry.stat()
-            digest.update(f"{label} {entry.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+            name = os.fsencode(entry.name)  # which need not be UTF-8
+            digest.update(b"%d %b %d %d\n" % (label, name, stat.st_size, stat.st_mtime_ns))
     return digest.hexdigest()
 
 
@@ -138,7 +140,9 @@ def _decode(files: list[list[os.DirEntry[str]]], name: str) -> Images:
     pixels = torch.empty((total, 32, 32, 3), dtype=torch.uint8)
     labels = torch.arange(len(files)).repeat_interleave(torch.tensor([len(entries) for entries in files]))
     paths = [entry.path for entries in files for entry in entries]
-    for i, path in enumerate(tqdm(paths, f"Decoding {name} images, once", leave=False, disable=None)):
+    # tqdm finds out whether there is a terminal, but not that there is no stderr at all.
+    disable = True if sys.stderr is None else None
+    for i, path in enumerate(tqdm(paths, f"Decoding {name} images, once", leave=False, disable=disable)):
         pixels[i] = torch.from_numpy(read_image(Path(path)))
     return Images(pixels, labels)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from optimcifar.callbacks.optimizer_cost import OptimizerCost
 from optimcifar.callbacks.run_summary import RunSummary
 from optimcifar.callbacks.weight_averages import WeightAverages  # noqa: F401
 from optimcifar.data.cifar10 import CIFAR10DataModule  # noqa: F401
+from optimcifar.data.cifar10_sources import holds_nothing
 from optimcifar.data.shapes10 import Shapes10DataModule  # noqa: F401
 from optimcifar.errors import UsageError
 from optimcifar.optim.muon import MuonWithAux  # noqa: F401
@@ -37,9 +38,11 @@ from optimcifar.optim.schedules import ChainedSchedule, SequentialSchedule  # no
 from optimcifar.paths import absolute_path, expand_home
 from optimcifar.runs.checkpoint_io import AtomicCheckpointIO
 from optimcifar.runs.folder import RunFolder
+from optimcifar.runs.provenance import import_path
 from optimcifar.training.arguments import MODEL_ARGUMENTS, Parser, read_arguments, read_checkpoint_defaults
 from optimcifar.training.classifier import ImageClassifier
 from optimcifar.training.config_dump import ConfigFile, dump_config, without_objects, write_config
+from optimcifar.training.config_file import parse_yaml
 from optimcifar.training.loggers import named_loggers, run_loggers
 from optimcifar.training.profiler import NoProfiler
 from optimcifar.training.usage_messages import innermost_reason
@@ -91,6 +94,7 @@ class TrainingCLI(LightningCLI):
         if command != "fit" and not self._checkpoint:
             raise UsageError(f"{command} needs --ckpt_path FILE: the checkpoint of a training run")
         self._checkpoint_defaults = read_checkpoint_defaults(self._checkpoint) if self._checkpoint else {}
+        self._files = arguments.files
         super().__init__(
             ImageClassifier,
             LightningDataModule,
@@ -165,15 +169,32 @@ class TrainingCLI(LightningCLI):
                 )
 
     def _require_same_data(self) -> None:
-        """Refuse to go on where a run's data are gone: others could be downloaded in their place."""
-        stored = self._checkpoint_defaults.get("data", {}).get("init_args", {})
+        """Refuse to go on with, or repeat, a run whose data are gone: others could be downloaded in their place."""
         data = self.config.data.get("init_args", {}) if self.config.data else {}
-        for name, path in [(name, value) for name, value in data.items() if isinstance(value, Path)]:
-            is_stored = name in stored and absolute_path(stored[name]) == path
-            if (self._resumed or is_stored) and not path.exists():
-                run = self._resumed.path if self._resumed else self._checkpoint
-                advice = "put it back" if self._resumed else f"put it back, or say where it is now, with --data.{name}"
-                raise FileNotFoundError(f"{run} was trained with --data.{name} {path}, which does not exist: {advice}")
+        gone = {name: path for name, path in data.items() if isinstance(path, Path) and holds_nothing(path)}
+        for run, stored in self._earlier_runs().items() if gone else ():
+            for name, path in gone.items():
+                state = "is empty" if path.exists() else "does not exist"
+                if name not in stored or absolute_path(stored[name]) != path:
+                    trained = f"{run} was trained with {stored.get(name, 'other data')}"
+                    raise FileNotFoundError(f"--data.{name} {path} {state}, and only a new run downloads: {trained}")
+                advice = "" if self._resumed else f", or say where it is now, with --data.{name}"
+                raise FileNotFoundError(
+                    f"{run} was trained with --data.{name} {path}, which {state}: put it back{advice}"
+                )
+
+    def _earlier_runs(self) -> dict[Path, Mapping[str, Any]]:
+        """Return the data's arguments of the runs that the options go on with or repeat, by folder or checkpoint."""
+        found: dict[Path, Any] = {}
+        if self._resumed:
+            found[self._resumed.path] = self.config.data
+        elif self._checkpoint:
+            found[self._checkpoint] = self._checkpoint_defaults.get("data")
+        for text, file in self._files.items() if not found else ():
+            if RunFolder(file.parent).summary.exists():
+                found[file.parent] = parse_yaml(text).get("data")
+        named = {run: data for run, data in found.items() if isinstance(data, (Mapping, Namespace))}
+        return {run: data.get("init_args") or {} for run, data in named.items()}
 
     def instantiate_classes(self) -> None:
         """Build the model, the data and the trainer.
@@ -296,7 +317,9 @@ def _with_absolute_paths(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value in plain types, with lists for tuples, which YAML does not have."""
+    """Return a value in plain types, with lists for tuples, which YAML does not have, and functions by their names."""
+    if inspect.isfunction(value):
+        return import_path(value)
     if isinstance(value, Namespace):
         value = value.as_dict()
     if isinstance(value, dict):

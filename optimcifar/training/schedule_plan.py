@@ -33,20 +33,22 @@ class PlannedRates:
 
     Attributes:
         unit: how often the schedule steps: every ``"epoch"`` or every ``"step"``.
-        rates: the rates of all parameter groups, for each epoch or step in order.
+        rates: the rates of all parameter groups, for each epoch or step in order, at least one.
         lines: a description of the schedule.
+        done: how many epochs or steps the run had made before these.
     """
 
     unit: LRInterval
     rates: list[tuple[float, ...]]
     lines: list[str]
+    done: int = 0
 
     def write_csv(self, path: Path) -> None:
-        """Write a row per epoch or step, counted from 1."""
+        """Write a row per epoch or step, counted from the run's first."""
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([self.unit, *self._names()])
-        writer.writerows([number, *rates] for number, rates in enumerate(self.rates, start=1))
+        writer.writerows([number, *rates] for number, rates in enumerate(self.rates, self.done + 1))
         write_atomically(path, text.getvalue())
 
     def write_png(self, path: Path) -> None:
@@ -54,7 +56,7 @@ class PlannedRates:
         every = -(-len(self.rates) // _MOST_POINTS)
         values = [
             {"number": number, "group": name, "rate": rate}
-            for number, rates in islice(enumerate(self.rates, start=1), 0, None, every)
+            for number, rates in islice(enumerate(self.rates, self.done + 1), 0, None, every)
             for name, rate in zip(self._names(), rates, strict=True)
         ]
         axis = alt.Axis(format=",d", tickMinStep=1, tickCount=10)
@@ -75,7 +77,8 @@ class PlannedRates:
     def describe(self) -> str:
         """Describe the schedule and its rates."""
         rates = [rates[0] for rates in self.rates]
-        span = f"{count(len(rates), self.unit)}: from {rates[0]:.4g}, highest {max(rates):.4g}, at last {rates[-1]:.4g}"
+        number = f"{count(len(rates), self.unit)}{f' after the first {self.done:,}' if self.done else ''}"
+        span = f"{number}: from {rates[0]:.4g}, highest {max(rates):.4g}, at last {rates[-1]:.4g}"
         return "\n".join([*self.lines, f"rates      {span}"])
 
     def _names(self) -> list[str]:
@@ -87,7 +90,7 @@ def plan_rates(options: Sequence[str]) -> PlannedRates:
     """Return the rates that ``optimcifar fit`` would use with these options.
 
     Raises:
-        UsageError: the rates depend on what the run will measure, or the run has no end.
+        UsageError: the rates depend on what the run will measure, or the run has no end, or is over.
     """
     planner = _SchedulePlanner()
     with training_run(options, only=[planner]) as run:
@@ -97,17 +100,20 @@ def plan_rates(options: Sequence[str]) -> PlannedRates:
         raise outcome.error
     if finder and planner.unit == "step":
         raise UsageError("BatchSizeFinder chooses the batch size: the number of steps is not known before the run")
+    if not planner.rates:
+        raise UsageError("the run that goes on is over: there are no rates left to plan, unless max_epochs is raised")
     note = ["           note: weight averaging sets rates of its own once it starts, not drawn here"] * averaging
-    return PlannedRates(planner.unit, planner.rates, planner.lines + note)
+    return PlannedRates(planner.unit, planner.rates, planner.lines + note, planner.done)
 
 
 class _SchedulePlanner(Callback):
-    """Steps the schedule through the whole run when training starts, and stops the run."""
+    """Steps the schedule through what is left of the run when training starts, and stops the run."""
 
     def __init__(self) -> None:
         self.unit: LRInterval = "epoch"
         self.rates: list[tuple[float, ...]] = []
         self.lines: list[str] = []
+        self.done = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute the rates."""
@@ -120,8 +126,9 @@ class _SchedulePlanner(Callback):
         if configs and isinstance(configs[0].scheduler, ReduceLROnPlateau):
             raise UsageError(f"ReduceLROnPlateau follows {configs[0].monitor}: its rates are not known before the run")
         self.lines = schedule_lines(trainer)
+        self.done = trainer.current_epoch if self.unit == "epoch" else trainer.global_step
         with stepping_alone():
-            for _ in range(length):
+            for _ in range(self.done, length):
                 self.rates.append(tuple(float(group["lr"]) for group in groups))
                 for config in configs:
                     config.scheduler.step()  # type: ignore[call-arg]  # ReduceLROnPlateau is refused above

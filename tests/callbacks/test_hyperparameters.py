@@ -52,6 +52,55 @@ def test_lengths_that_nobody_gave_are_recorded_as_the_runs(optimcifar: Run, smal
     assert found["lr_interval"] == "step"
 
 
+FUNCTIONS = """
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
+
+def cosine(optimizer: Optimizer, length: int = 7) -> LRScheduler:
+    return CosineAnnealingLR(optimizer, length)
+
+def fast(params) -> Optimizer:
+    return SGD(params, lr=0.5)
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            ["--model.lr_scheduler", "own.cosine"],
+            {"lr_scheduler": "torch.optim.lr_scheduler.CosineAnnealingLR", "lr_scheduler.T_max": 7},
+        ),
+        (["--model.optimizer", "own.fast"], {"optimizer": "torch.optim.SGD", "optimizer.lr": 0.5}),
+        (
+            [
+                *("--model.lr_scheduler", "SequentialSchedule", "--model.lr_scheduler.milestones", "[1]"),
+                *("--model.lr_scheduler.schedulers", "[own.cosine, {class_path: LinearLR}]"),
+            ],
+            {
+                "lr_scheduler.schedulers.0": "torch.optim.lr_scheduler.CosineAnnealingLR",
+                "lr_scheduler.schedulers.0.T_max": 7,
+                "lr_scheduler.schedulers.1": "torch.optim.lr_scheduler.LinearLR",
+            },
+        ),
+    ],
+    ids=["schedule", "optimizer", "part of a schedule"],
+)
+def test_functions_are_recorded_as_what_they_return(
+    options: list[str], expected: dict[str, Any], optimcifar: Run, small: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(FUNCTIONS)
+    assert optimcifar("fit", *small, *options).status == 0
+    found = recorded(tmp_path / "lightning_logs/version_0")
+    assert {name: found[name] for name in expected} == expected
+    checkpoint = "lightning_logs/version_0/checkpoints/last.ckpt"
+    goes_on = optimcifar("fit", "--ckpt_path", checkpoint, "--trainer.max_epochs", 3)
+    assert (goes_on.status, goes_on.err) == (0, "")
+    repeated = optimcifar("fit", "--config", "lightning_logs/version_0/config.yaml")
+    assert (repeated.status, repeated.err) == (0, "")
+    assert recorded(tmp_path / "lightning_logs/version_2") == found
+
+
 def test_nested_classes_groups_and_callbacks_are_recorded(optimcifar: Run, small: list[str], tmp_path: Path) -> None:
     muon = ("--model.optimizer", "MuonWithAux", "--model.optimizer.aux", "SGD", "--model.optimizer.aux.lr", 0.3)
     more = ("--model.lr_scheduler", "LambdaLR", "--model.lr_scheduler.lr_lambda", "rates.constant")

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from helpers import Outcome, make_comparison, make_run
+
+from optimcifar.comparison.report import verdict_lines
+from optimcifar.comparison.tables import Comparison, to_csv
+from optimcifar.runs.folder import RunFolder
+from optimcifar.runs.results import read_run
 
 PICTURES = [
     *("train_loss_by_epoch", "val_acc_by_epoch", "train_loss_by_seconds", "val_acc_by_seconds"),
@@ -41,6 +49,82 @@ def test_report_writes_tables_pictures_and_a_page(optimcifar: Command, tmp_path:
     assert "Highest, and different from all others: adam." in outcome.out
 
 
+NAN = math.nan
+
+# The accuracies of two configurations by seed, what is said of the highest, and who is among the best.
+HIGHEST: dict[str, tuple[dict[int, float], dict[int, float], str, list[str]]] = {
+    "one seed diverged in its first epoch": (
+        {0: 0.51, 1: 0.50, 2: 0.52},
+        {0: 0.90, 1: NAN, 2: 0.91},
+        "Highest of those measured for every seed: a; not compared with it: b (a value is missing).",
+        ["True", ""],
+    ),
+    "one has no validation": (
+        {0: NAN, 1: NAN, 2: NAN},
+        {0: 0.90, 1: 0.89, 2: 0.91},
+        "Highest of those measured for every seed: b; not compared with it: a (a value is missing).",
+        ["", "True"],
+    ),
+    "no common seeds": (
+        {0: 0.51, 1: 0.50, 2: 0.52},
+        {3: 0.81, 4: 0.80, 5: 0.82},
+        "Highest: b; not compared with it: a (fewer than 3 seeds in common).",
+        ["", "True"],
+    ),
+    "the same difference": (
+        {0: 0.25, 1: 0.50, 2: 0.625},
+        {0: 0.375, 1: 0.625, 2: 0.75},
+        "Highest: b; not compared with it: a (the same difference for every seed).",
+        ["", "True"],
+    ),
+    "better where both have seeds": (
+        {0: 0.51, 1: 0.50, 2: 0.52, 3: 0.9, 4: 0.9, 5: 0.9},
+        {0: 0.60, 1: 0.60, 2: 0.61},
+        "Highest: a; better than it over the seeds that both have: b.",
+        ["True", "False"],
+    ),
+    "no difference": (
+        {0: 0.51, 1: 0.50, 2: 0.52},
+        {0: 0.50, 1: 0.52, 2: 0.53},
+        "Highest: b; not distinguishable from it: a.",
+        ["True", "True"],
+    ),
+    "a difference": (
+        {0: 0.51, 1: 0.50, 2: 0.52},
+        {0: 0.81, 1: 0.80, 2: 0.821},
+        "Highest, and different from all others: b.",
+        ["False", "True"],
+    ),
+    "nothing measured": (
+        {0: NAN, 1: NAN, 2: NAN},
+        {0: NAN, 1: NAN, 2: NAN},
+        "Nothing is compared: no test accuracy was measured in a run that ended and has a seed.",
+        ["", ""],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HIGHEST)
+def test_report_says_of_the_highest_only_what_was_compared(case: str, tmp_path: Path) -> None:
+    *accuracies, expected, among_the_best = HIGHEST[case]
+    for name, of in zip("ab", accuracies, strict=True):
+        for seed, accuracy in of.items():
+            folder = tmp_path / name / f"seed-{seed}"
+            make_run(folder, seed, [accuracy], status="diverged" if math.isnan(accuracy) else "finished")
+            (folder / "checkpoints" / "last.test.json").unlink()
+    runs = [
+        replace(read_run(RunFolder(tmp_path / name / f"seed-{s}")), name=name)
+        for name, of in zip("ab", accuracies, strict=True)
+        for s in of
+    ]
+    comparison = Comparison(runs, "a")
+    first, *others = verdict_lines(comparison)
+    assert first == expected
+    assert any("is compared with that of a" in line for line in others) == (case != "nothing measured")
+    rows = csv.DictReader(io.StringIO(to_csv([row.cells([]) for row in comparison.rows])))
+    assert [row["among_the_best"] for row in rows] == among_the_best
+
+
 def test_a_run_that_failed_before_it_started_does_not_differ_in_its_start(optimcifar: Command, tmp_path: Path) -> None:
     make_comparison(tmp_path / "out", ["sgd"], seeds=1)
     failed = tmp_path / "out" / "runs" / "adam" / "seed-0"
@@ -72,7 +156,7 @@ def test_one_configuration_is_described_and_compared_with_nothing(optimcifar: Co
 def test_two_seeds_get_no_verdict(optimcifar: Command, tmp_path: Path) -> None:
     make_comparison(tmp_path / "out", ["sgd", "adam"], seeds=2)
     outcome = optimcifar("report", tmp_path / "out")
-    assert "withheld: fewer than 3 seeds" in outcome.out
+    assert "withheld: fewer than 3 seeds in common" in outcome.out
     assert "Verdicts are withheld where there are fewer than 3 seeds." in outcome.out
     assert "better" not in outcome.out
 
@@ -118,7 +202,7 @@ def test_runs_that_did_not_finish_are_counted_and_not_averaged(optimcifar: Comma
     outcome = optimcifar("report", tmp_path / "out")
     adam = table(tmp_path / "out" / "summary.csv")[1]
     assert (adam["seeds"], adam["not_finished"]) == ("2", "1")
-    assert "withheld: fewer than 3 seeds" in outcome.out
+    assert "withheld: fewer than 3 seeds in common" in outcome.out
 
 
 def test_single_runs_are_compared_by_their_folders_names(optimcifar: Command, tmp_path: Path) -> None:

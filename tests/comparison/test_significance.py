@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optimcifar.comparison.significance import best_group, compare, estimate
+from optimcifar.comparison.significance import compare, estimate, highest
 
 
 def by_seed(values: list[float]) -> dict[int, float]:
@@ -54,7 +54,7 @@ def test_only_seeds_of_both_count() -> None:
 @pytest.mark.parametrize(
     ("values", "verdict"),
     [
-        ([0.9, 0.9], "withheld: fewer than 3 seeds"),
+        ([0.9, 0.9], "withheld: fewer than 3 seeds in common"),
         ([0.9, 0.9, math.nan], "withheld: a value is missing"),
         ([0.5, 0.5, 0.5], "no difference shown"),
         ([0.5 + 1e-7, 0.5, 0.5 - 1e-7], "no difference shown"),  # float32 rounds like this
@@ -78,16 +78,28 @@ def test_without_a_true_difference_few_comparisons_show_one(configurations: int)
     assert shown <= 50 + 3 * math.sqrt(1000 * 0.05 * 0.95)
 
 
-def test_best_group_leaves_out_what_is_clearly_worse() -> None:
-    group = best_group(
+def test_others_are_compared_with_the_highest() -> None:
+    found = highest(
         {
             "low": by_seed([0.30, 0.31, 0.30, 0.31]),
             "first": by_seed([0.61, 0.62, 0.60, 0.61]),
             "second": by_seed([0.60, 0.625, 0.60, 0.605]),
+            "diverged": by_seed([0.90, 0.90, math.nan, 0.90]),
             "missing": {},
         }
     )
-    assert group == ["first", "second"]
+    assert found
+    assert (found.name, found.unranked) == ("first", ["diverged", "missing"])
+    assert found.verdicts == {
+        "second": "no difference shown",
+        "low": "worse",
+        "diverged": "withheld: a value is missing",
+        "missing": "withheld: fewer than 3 seeds in common",
+    }
+
+
+def test_nothing_is_highest_without_a_mean() -> None:
+    assert highest({"diverged": by_seed([0.9, math.nan]), "missing": {}}) is None
 
 
 def test_differences_without_any_spread_have_a_mean_and_no_interval() -> None:

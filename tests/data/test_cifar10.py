@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -8,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from PIL import Image
 
-from optimcifar import CIFAR10DataModule
+from optimcifar import CIFAR10DataModule, ImageClassifier
 from optimcifar.data import cifar10_archive
 from optimcifar.data.images import DataError
 
@@ -56,7 +58,8 @@ def test_downloads_from_the_first_mirror_with_an_intact_archive(
     partial.write_bytes(archive.read_bytes()[:100])
     mirrors = [tmp_path / "missing.tar.gz", partial, archive]
     monkeypatch.setattr(cifar10_archive, "MIRRORS", [path.as_uri() for path in mirrors])
-    root = tmp_path / "new" / "root"
+    root = tmp_path / "apart" / "new" / "root"
+    (tmp_path / "apart").mkdir()
     check_batches(read(root), archive)
     assert (root / archive.name).read_bytes() == archive.read_bytes()
 
@@ -75,6 +78,7 @@ def test_two_simultaneous_first_downloads_both_succeed(
 
     monkeypatch.setattr(cifar10_archive, "_md5", wait_for_the_other)
     root = tmp_path / "root"
+    root.mkdir()
     with ThreadPoolExecutor(2) as threads:
         for future in [threads.submit(CIFAR10DataModule(root).prepare_data) for _ in range(2)]:
             future.result()
@@ -83,10 +87,11 @@ def test_two_simultaneous_first_downloads_both_succeed(
 
 
 def test_failed_download_suggests_the_built_in_images(archive: Path, tmp_path: Path) -> None:
-    root = tmp_path / "root"
+    root = tmp_path / "apart"
+    root.mkdir()
     with pytest.raises(DataError, match="--data Shapes10DataModule"):
         read(root / "of" / "images")
-    assert not root.exists()
+    assert not list(root.iterdir())
 
 
 def test_partial_download_is_removed(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,3 +219,30 @@ def test_any_lossy_file_makes_it_a_jpeg_copy(image_folders: Path) -> None:
         image.save(png.with_suffix(".JPG"), "JPEG")
     png.unlink()
     assert read(image_folders).dataset_name == "CIFAR-10, JPEG copy"
+
+
+@pytest.mark.parametrize("call", ["test", "validate", "predict"])
+def test_only_a_new_run_downloads(call: str, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cifar10_archive, "MIRRORS", [archive.as_uri()])
+    trainer = Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    with pytest.raises(DataError, match=r"there are no images in .*/data, and only a new run downloads any\n"):
+        getattr(trainer, call)(ImageClassifier(), CIFAR10DataModule(val_size=10))
+    assert not (tmp_path / "data").exists()
+
+
+def test_file_names_need_not_be_utf8(image_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = read(image_folders).read_train()
+    cat = image_folders / "train" / "cat"
+    os.rename(cat / "0005.png", os.fsencode(cat) + b"/zz\xff\xe9.png")
+    assert torch.equal(read(image_folders).read_train().pixels, expected.pixels)
+    monkeypatch.setattr("optimcifar.data.image_folders._decode", lambda *args: pytest.fail("not cached"))
+    assert torch.equal(read(image_folders).read_train().pixels, expected.pixels)
+
+
+def test_images_are_decoded_and_downloaded_without_stderr(
+    image_folders: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cifar10_archive, "MIRRORS", [archive.as_uri()])
+    monkeypatch.setattr("sys.stderr", None)
+    assert len(CIFAR10DataModule(image_folders).read_train().labels) == 60
+    check_batches(read(Path("data").absolute()), archive)

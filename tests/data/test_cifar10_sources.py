@@ -76,7 +76,12 @@ BATCHES: dict[str, Callable[[Path], Path]] = {
     "the archive under another name": lambda home: renamed(home / "archive" / "cifar-10-python.tar.gz", "c (1).tgz"),
     "the archive beside other files": lambda home: put(home / "archive" / "notes.txt").parent,
     "the archive beside other folders": lambda home: put(home / "archive" / "train" / "0" / "0.png").parents[2],
-    "nothing": lambda home: home / "new" / "root",
+    "nothing": lambda home: put(home.with_name("apart") / ".x").parent / "new" / "root",
+    "nothing in a folder with images of another kind": lambda home: home.parent / "data",
+    "an empty folder beside images": lambda home: put(home / "new" / ".x").parent,
+    "a missing folder beside pictures of reports": lambda home: (
+        put(put(home.with_name("apart") / "report" / "a.png").with_name("report.html")).parents[1] / "root"
+    ),
     "hidden files": lambda home: put(home / "new" / ".gitkeep").parent,
     "a download that was cut off": lambda home: put(home / "new" / ".download-x" / "part").parents[1],
     "the folder of runs": lambda home: put(home / "new" / "lightning_logs" / "version_0" / "x").parents[2],
@@ -149,6 +154,13 @@ def flat(home: Path) -> Path:
     return home / "folders"
 
 
+def plural(home: Path) -> Path:
+    for part in ("train", "test"):
+        for name in CLASS_NAMES:
+            renamed(home / "folders" / part / name, f"{name}s")
+    return home / "folders"
+
+
 def nested(home: Path, inner: str) -> Path:
     (home / "outer").mkdir()
     (home / inner).rename(home / "outer" / inner)
@@ -196,7 +208,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
         lambda home: put(home / "folders" / "train" / "cat" / "1.webp").parents[2],
         r"cat/1.webp is not an image that can be read: expected files ending in \.png, \.jpg, \.jpeg",
     ),
-    "a folder in a class": (
+    "a folder among a class's images": (
         lambda home: put(home / "folders" / "train" / "cat" / "more.png" / "1.png").parents[3],
         "cat/more.png is not an image that can be read",
     ),
@@ -236,9 +248,44 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
         lambda home: home / "folders" / "tran",
         r"tran does not exist, but there are images in \S*/folders\nUse them with --data.root \S*/folders, or",
     ),
-    "an empty folder beside images": (
+    "an empty folder among images": (
         lambda home: put(home / "batches" / "new" / ".x").parent,
-        "new is empty, but there are images in",
+        r"new is empty, but there are images in \S*/batches\nUse them with --data.root \S*/batches, or",
+    ),
+    "a new class": (lambda home: home / "folders" / "train" / "newclass", r"newclass does not exist, but .*/train\n"),
+    "a folder in a class": (lambda home: home / "folders" / "train" / "cat" / "x", r"x does not exist, but .*/cat\n"),
+    "a folder far below images": (lambda home: home / "folders" / "a" / "b", r"b does not exist, but .*/folders\n"),
+    "an empty folder far below images": (
+        lambda home: put(home / "folders" / "a" / "b" / ".x").parent,
+        r"b is empty, but there are images in \S*/folders\n",
+    ),
+    "a link to an empty folder among images": (
+        lambda home: linked(home, str(put(home / "folders" / "a" / ".x").parent.relative_to(home))),
+        r"link is empty, but there are images in \S*/folders\n",
+    ),
+    "train beside class folders": (
+        lambda home: flat(home) / "train",
+        r"train does not exist, but there are images in \S*/folders\nDownload CIFAR-10 to another folder",
+    ),
+    "a folder among photos": (
+        lambda home: put(home / "photos" / "a.JPG").parent / "data",
+        r"data does not exist, but there are images in \S*/photos\nDownload",
+    ),
+    "a folder among folders of photos": (
+        lambda home: put(home / "photos" / "sea" / "a.webp").parents[1] / "data",
+        r"data does not exist, but there are images in \S*/photos\nDownload",
+    ),
+    "a folder beside classes of other names": (
+        lambda home: plural(home) / "cifar",
+        r"cifar does not exist, but there are images in \S*/folders\nDownload",
+    ),
+    "a typo": (
+        lambda home: home / "folder",
+        r"folder does not exist, but .* \S*/folders: did you mean --data.root \S*/folders\?\nTo download",
+    ),
+    "a typo in a folder above": (
+        lambda home: home.with_name("hom") / "folders",
+        r"/hom/folders does not exist, but .*: did you mean --data.root \S*/home/folders\?\n",
     ),
     "a link to nothing": (dangling, "link is a link to .*/folders, which does not exist"),
     "a device": (lambda home: Path("/dev/null"), "/dev/null is neither a file nor a folder"),

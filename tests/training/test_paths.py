@@ -149,6 +149,37 @@ def test_images_that_are_gone_are_not_replaced_by_a_download(
     assert optimcifar(command, "--ckpt_path", CHECKPOINT, "--data.root", "moved", *options).status == 0
 
 
+@pytest.mark.parametrize("state", ["does not exist", "is empty"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"test --ckpt_path {CHECKPOINT}",
+        f"validate --ckpt_path {CHECKPOINT}",
+        f"predict --ckpt_path {CHECKPOINT}",
+        f"fit --ckpt_path {CHECKPOINT} --trainer.max_epochs 3",
+        f"fit --config {RUN}/config.yaml",
+        f"schedule --config {RUN}/config.yaml --model.lr_scheduler LinearLR --model.lr_interval step",
+    ],
+)
+def test_nothing_is_downloaded_in_place_of_a_runs_images(
+    command: str, state: str, optimcifar: Command, image_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("optimcifar.data.cifar10_archive._download", lambda path: pytest.fail(f"download to {path}"))
+    assert optimcifar("fit", "--data.root", "folders", *SMALL).status == 0
+    image_folders.rename(tmp_path / "moved")
+    if state == "is empty":
+        image_folders.mkdir()
+    before = file_contents(tmp_path)
+    outcome = optimcifar(*command.split())
+    assert outcome.status == 1
+    assert f" was trained with --data.root {image_folders}, which {state}: put it back, or say where" in outcome.err
+    outcome = optimcifar(*command.split(), "--data.root", "typo")
+    assert outcome.status == 1
+    assert f"optimcifar: --data.root {tmp_path}/typo does not exist, and only a new run downloads: " in outcome.err
+    assert f" was trained with {image_folders}\n" in outcome.err
+    assert file_contents(tmp_path) == before
+
+
 @pytest.mark.parametrize("checkpoint", [True, False], ids=["with a checkpoint", "without"])
 def test_resumed_run_does_not_download_images_that_are_gone(
     checkpoint: bool, optimcifar: Command, image_folders: Path, tmp_path: Path

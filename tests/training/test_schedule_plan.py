@@ -62,6 +62,53 @@ def test_accumulation_that_changes_by_epoch_is_planned(optimcifar: Command, tmp_
     assert used == pytest.approx([0.01, 0.006, 0.002])
 
 
+# Options of a schedule, and the interval of its steps.
+CONTINUED: dict[str, tuple[list[object], str]] = {
+    "none": ([], "epoch"),
+    "cosine": (["CosineAnnealingLR"], "epoch"),
+    "cosine of its own length": (["CosineAnnealingLR", "--model.lr_scheduler.T_max", 3], "epoch"),
+    "one cycle": (["OneCycleLR", "--model.lr_scheduler.max_lr", 0.1], "epoch"),
+    "one cycle by step": (["OneCycleLR", "--model.lr_scheduler.max_lr", 0.1], "step"),
+    "own factor": (["ExponentialLR", "--model.lr_scheduler.gamma", 0.5], "epoch"),
+}
+
+
+@pytest.mark.parametrize("stopped", ["after 2 epochs", "within the second"])
+@pytest.mark.parametrize("name", CONTINUED)
+def test_run_that_goes_on_uses_the_planned_rates(name: str, stopped: str, optimcifar: Command, tmp_path: Path) -> None:
+    typed, interval = CONTINUED[name]
+    schedule = (*(["--model.lr_scheduler", *typed] if typed else []), "--model.lr_interval", interval)
+    options = (*DATA, "--data.batch_size", 60, *schedule)  # three steps an epoch
+    within = ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_train_steps", 5)
+    own = (*within, "--trainer.callbacks.dirpath", "own", "--trainer.callbacks.filename", "a")
+    assert optimcifar("fit", *options, "--trainer.max_epochs", 2, *own).status == 0
+    checkpoint = "lightning_logs/version_0/checkpoints/last.ckpt" if stopped == "after 2 epochs" else "own/a.ckpt"
+    going_on = (*options, "--ckpt_path", checkpoint, "--trainer.max_epochs", 4)
+    outcome = optimcifar("schedule", *going_on, "--csv", "rates.csv")
+    assert (outcome.status, outcome.err) == (0, "")
+    rates = read_rows(tmp_path / "rates.csv")
+    done = {"epoch": 2, "step": 6} if stopped == "after 2 epochs" else {"epoch": 1, "step": 5}
+    assert [int(row[interval]) for row in rates] == [*range(done[interval] + 1, 5 if interval == "epoch" else 13)]
+    assert f" after the first {done[interval]}: from " in outcome.out
+    assert optimcifar("fit", *going_on).status == 0
+    rows = read_rows(tmp_path / "lightning_logs" / "version_1" / "metrics.csv")
+    used = {int(row["epoch"]): float(row["lr"]) for row in rows}
+    per_epoch = {"epoch": 1, "step": 3}[interval]  # an epoch's row shows the rate of its last step
+    last = {int(row[interval]) // per_epoch: float(row["lr"]) for row in rates if int(row[interval]) % per_epoch == 0}
+    assert {epoch: used[epoch] for epoch in last} == pytest.approx(last)
+
+
+def test_run_that_is_over_has_no_rates_left(optimcifar: Command, tmp_path: Path) -> None:
+    options = (*DATA, "--trainer.max_epochs", 1)
+    assert optimcifar("fit", *options).status == 0
+    outcome = optimcifar("schedule", *options, "--ckpt_path", "lightning_logs/version_0/checkpoints/last.ckpt")
+    assert outcome.status == 2
+    assert outcome.err == (
+        "optimcifar: the run that goes on is over: there are no rates left to plan, unless max_epochs is raised\n"
+    )
+    assert not (tmp_path / "schedule.png").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
