@@ -156,13 +156,23 @@ class TrainingCLI(LightningCLI):
         self.config.weights_only = True  # a checkpoint is data: no code in it is executed
         # Only fit writes it to a file.
         self.config.ckpt_path = str(self._checkpoint.absolute() if self.command == "fit" else self._checkpoint)
-        known = self._checkpoint_defaults
-        for key in MODEL_ARGUMENTS if self.command == "fit" else ():
-            if f"model.{key}" in known and _plain(self.config.model[key]) != _plain(known[f"model.{key}"]):
+        if self.command == "fit":
+            self._require_same_model()
+
+    def _require_same_model(self) -> None:
+        """Refuse to go on with other settings of the model than the checkpoint's, which are as YAML holds them."""
+        known, model = self._checkpoint_defaults, self._written_config()["model"]
+        for key in MODEL_ARGUMENTS:
+            if f"model.{key}" in known and model.get(key) != _plain(known[f"model.{key}"]):
                 raise UsageError(
                     f"--model.{key} differs from what {self._checkpoint} was trained with: training goes on with the "
                     "same settings only; leave the option out, or start a new run without --ckpt_path"
                 )
+
+    def _written_config(self) -> dict[str, Any]:
+        """Return the configuration as YAML holds it; Lightning's own dump fails at some objects."""
+        config: dict[str, Any] = yaml.safe_load(write_config(self.parser, without_objects(self.parser, self.config)))
+        return config
 
     def _require_same_data(self) -> None:
         """Refuse to go on where a run's data are gone: others could be downloaded in their place."""
@@ -181,8 +191,7 @@ class TrainingCLI(LightningCLI):
         Raises:
             ValueError: an argument is out of range.
         """
-        # Lightning puts these settings into checkpoints. Its own dump fails at some objects.
-        self.config_dump = yaml.safe_load(write_config(self.parser, without_objects(self.parser, self.config)))
+        self.config_dump = self._written_config()  # Lightning puts these settings into checkpoints
         try:
             super().instantiate_classes()
         except ValueError as error:
