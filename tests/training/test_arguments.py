@@ -232,6 +232,6 @@ def test_training_goes_on_with_arguments_that_are_objects(name: str, small: list
     checkpoint = ["--ckpt_path", str(interrupted.checkpoint())]
     with command_line_settings():
         TrainingCLI("fit", [*options, *checkpoint], only=[])
-        with pytest.raises(UsageError, match="--model.optimizer differs"):
+        with pytest.raises(UsageError, match=r"--model\.optimizer differs"):
             TrainingCLI("fit", [*options, "--model.optimizer.lr=0.5", *checkpoint], only=[])
     assert resume(interrupted.path).status == "finished"
