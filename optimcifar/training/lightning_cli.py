@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -295,9 +296,11 @@ def _check_accelerator(accelerator: object) -> None:
 
 
 def _with_absolute_paths(value: Any) -> Any:
-    """Return a value with absolute paths, in place of any ``Path`` in it."""
+    """Return a value with absolute paths, in place of any ``Path`` in it and any text such as ``~/runs``."""
     if isinstance(value, Path):
         return absolute_path(value)
+    if isinstance(value, str) and re.match(r"~[\w.-]*/", value):
+        return str(absolute_path(value))  # such as default_root_dir, which may be either
     if isinstance(value, (Namespace, dict)):
         for key, item in vars(value).items() if isinstance(value, Namespace) else value.items():
             value[key] = _with_absolute_paths(item)

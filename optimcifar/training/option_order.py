@@ -49,15 +49,29 @@ def sorted_options(typed: Sequence[str]) -> list[Option]:
     """
     options = _split(typed)
     lists = {option.name.removesuffix("+") for option in options if option.name.endswith("+")}
-    appended = set()
+    # An argument may also belong to what the list is set to.
+    appended = lists & {option.name for option in options}
     for option in options:
         of = _list_of(option, lists)
         if option.name.endswith("+"):
             appended.add(of)
-        elif of and of not in appended and option.name != of:
+        elif of and of not in appended:
             raise UsageError(f"{option.name} must come after the {of}+=CLASS that it belongs to")
     ordered = sorted(options, key=lambda option: _rank(option, lists))
     return [replace(option, in_appended=_is_in_appended(option, lists)) for option in ordered]
+
+
+def separate_options(typed: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words that belong to no option, and the options; an option has at most one value."""
+    others: list[str] = []
+    words: list[str] = []
+    for option in _split(typed):
+        if option.name.startswith("-"):
+            words += replace(option, stray=()).words
+            others += option.stray
+        else:
+            others += [option.name, *option.stray]
+    return others, words
 
 
 def _split(typed: Sequence[str]) -> list[Option]:
