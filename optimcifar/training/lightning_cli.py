@@ -204,9 +204,7 @@ class TrainingCLI(LightningCLI):
         """Build the trainer with the command's logger and callbacks."""
         options = self.config_init.trainer
         _check_accelerator(options.accelerator)
-        for name in _AT_LEAST_ONE:
-            if options[name] is not None and options[name] < 1:
-                raise UsageError(f"--trainer.{name} must be at least 1, got {options[name]}")
+        _check_numbers(options)
         if self._only is not None:
             # A run of other callbacks has the length of the run that the options describe.
             kept = [callback for callback in self.user_callbacks if isinstance(callback, GradientAccumulationScheduler)]
@@ -285,6 +283,17 @@ def _refuse_trial_runs(command: str, options: Namespace) -> None:
     for name in ("fast_dev_run", "barebones"):
         if options[name]:
             raise UsageError(f"--trainer.{name} would give {command} no result, or that of a few images: leave it out")
+
+
+def _check_numbers(options: Namespace) -> None:
+    for name in _AT_LEAST_ONE:
+        if options[name] is not None and options[name] < 1:
+            raise UsageError(f"--trainer.{name} must be at least 1, got {options[name]}")
+    interval, clip = options.val_check_interval, options.gradient_clip_val
+    if isinstance(interval, (int, float)) and interval <= 0:
+        raise UsageError(f"--trainer.val_check_interval must be greater than 0, got {interval}")
+    if clip is not None and clip < 0:
+        raise UsageError(f"--trainer.gradient_clip_val must be at least 0, got {clip}")
 
 
 def _check_accelerator(accelerator: object) -> None:
