@@ -53,7 +53,7 @@ def sorted_options(typed: Sequence[str]) -> list[Option]:
     appended = lists & {option.name for option in options}
     for option in options:
         of = _list_of(option, lists)
-        if option.name.endswith("+"):
+        if of and option.name.endswith("+"):
             appended.add(of)
         elif of and of not in appended:
             raise UsageError(f"{option.name} must come after the {of}+=CLASS that it belongs to")

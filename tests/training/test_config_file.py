@@ -156,6 +156,11 @@ OUT_OF_RANGE = [
     ),
     ("--model.optimizer=SGD --model.optimizer.momentum=-1", "--model.optimizer: Invalid momentum value: -1.0"),
     ("--model.optimizer=Adam --model.optimizer.lr=-1", "--model.optimizer: Invalid learning rate: -1.0"),
+    (
+        "--trainer.callbacks+=GradientAccumulationScheduler --trainer.callbacks.scheduling {0:2}",
+        "--trainer.callbacks.scheduling: expected dict, got '{0:2}'",
+    ),
+    ("--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitr x", "--trainer.callbacks.monitr: "),
     ("--trainer.val_check_interval=0", "--trainer.val_check_interval must be greater than 0, got 0"),
     ("--trainer.val_check_interval=0.0", "--trainer.val_check_interval must be greater than 0, got 0.0"),
     ("--trainer.gradient_clip_val=-1", "--trainer.gradient_clip_val must be at least 0, got -1"),
