@@ -239,7 +239,7 @@ def test_objects_are_written_as_a_sentence_with_a_warning() -> None:
 def test_a_text_for_a_function_is_written_once_the_warning_is_an_error() -> None:
     """training/config_dump.py: makes it one; not needed once the text is written without."""
     own = LightningArgumentParser()
-    own.add_argument("--function", type=Callable[..., Any] | str)  # type: ignore[arg-type]
+    own.add_argument("--function", type=Callable[..., Any] | str)
     parsed = own.parse_args(["--function", "l1"])
     with pytest.warns(UserWarning, match="Unable to serialize instance"):
         assert own.dump(parsed) == "function: Unable to serialize instance l1\n"
