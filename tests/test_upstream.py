@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import signal
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -233,6 +234,29 @@ def test_objects_are_written_as_a_sentence_with_a_warning() -> None:
 
 
 # Lightning
+
+
+def test_a_text_for_a_function_is_written_once_the_warning_is_an_error() -> None:
+    """training/config_dump.py: makes it one; not needed once the text is written without."""
+    own = LightningArgumentParser()
+    own.add_argument("--function", type=Callable[..., Any] | str)
+    parsed = own.parse_args(["--function", "l1"])
+    with pytest.warns(UserWarning, match="Unable to serialize instance"):
+        assert own.dump(parsed) == "function: Unable to serialize instance l1\n"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", r"\s*Unable to serialize instance")
+        assert own.dump(parsed) == "function: l1\n"
+
+
+def test_lists_are_merged_by_position() -> None:
+    """training/arguments.py: takes a replaced list out of what came before; not needed once this fails."""
+    own = LightningArgumentParser()
+    own.add_argument("--schedules", type=list[LRSchedulerCallable])
+    words = [
+        *("--schedules", '[{"class_path": "LinearLR", "init_args": {"start_factor": 0.125}}]'),
+        *("--schedules", '[{"class_path": "LinearLR"}]'),
+    ]
+    assert own.parse_args(words).schedules[0].init_args.start_factor == 0.125
 
 
 def test_the_settings_of_checkpoints_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:

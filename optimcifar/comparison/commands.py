@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optimcifar.errors import UsageError, UsageParser
+from optimcifar.paths import expand_home
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.text import count
+from optimcifar.training.option_order import separate_options
 
 if TYPE_CHECKING:
     from optimcifar.runs.results import RunResult
@@ -70,17 +72,16 @@ def compare(args: list[str]) -> int:
         RuntimeError: the cluster cannot be reached.
     """
     parser = _compare_parser()
-    first = next((i for i, arg in enumerate(args) if arg.startswith("-")), len(args))
-    options, of_fit = parser.parse_known_args(args[first:])
-    if not first:
-        raise UsageError(
-            "name the configurations to compare, before the options: optimcifar compare configs/sgd.yaml ..."
-        )
+    options, others = parser.parse_known_args(args)
+    named, of_fit = separate_options(others)
+    if not named:
+        raise UsageError("name the configurations to compare: optimcifar compare configs/sgd.yaml ...")
     _check_numbers(options)
+    options.out = expand_home(options.out)
 
     from optimcifar.comparison.plan import parse_entries, parse_seeds, plan_runs
 
-    entries, seeds = parse_entries(args[:first]), parse_seeds(options.seeds)
+    entries, seeds = parse_entries(named), parse_seeds(options.seeds)
     baseline = _choose_baseline([entry.name for entry in entries], options.baseline)
     runs = plan_runs(entries, seeds, of_fit, options.out)
 
@@ -121,9 +122,11 @@ def report(args: list[str]) -> int:
     """
     options = _report_parser().parse_intermixed_args(args)
     _check_numbers(options)
+    options.folders = [expand_home(folder) for folder in options.folders]
+    options.out = expand_home(options.out or options.folders[0])
     before = _read_choice(options.folders[0])
     target = options.target_acc if options.target_acc is not None else before.get("target_acc")
-    _report(options.folders, options.out or options.folders[0], options.baseline or before.get("baseline"), target)
+    _report(options.folders, options.out, options.baseline or before.get("baseline"), target)
     return 0
 
 

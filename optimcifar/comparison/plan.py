@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optimcifar.errors import UsageError
+from optimcifar.paths import expand_home
 from optimcifar.runs.folder import comparison_run
 
 # Options that compare sets for each run itself, and what to use instead.
 _DECIDED = {
-    "--config": "name configurations before the options",
-    "-c": "name configurations before the options",
+    "--config": "name configurations without it",
+    "-c": "name configurations without it",
     "--seed_everything": "use --seeds",
     "--ckpt_path": "an interrupted run is continued by the same command",
     "--trainer.default_root_dir": "use --out",
@@ -77,7 +78,7 @@ def parse_entries(texts: list[str]) -> list[Entry]:
 
 def _split(text: str) -> tuple[Path, list[tuple[str, str]]]:
     file, *overrides = re.split(r":(?=[a-z_][\w.+]*=)", text)
-    path = Path(file)
+    path = expand_home(file)
     if not path.is_file():
         raise UsageError(f"there is no configuration {file}")
     pairs = [override.partition("=")[::2] for override in overrides]

@@ -18,13 +18,20 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
-from optimcifar.optim.horizons import schedule_class, with_horizon
+from optimcifar.optim.horizons import HORIZONS, schedule_class, with_horizon
 from optimcifar.optim.types import LRSchedulerCallable
 
 # Schedules that SequentialLR does not start from the optimizer's rate: they rewrite it, or have no formula for it.
 _NOT_IN_SEQUENCE = (OneCycleLR, CyclicLR, MultiplicativeLR, SequentialLR, ChainedScheduler)
 # Schedules that replace the rate, and with it what the others in a ChainedScheduler have done.
 _NOT_IN_CHAIN = (LambdaLR, CosineAnnealingWarmRestarts, OneCycleLR, CyclicLR, SequentialLR)
+
+# Arguments that are numbers of epochs or steps. PyTorch fails at 0 when the schedule steps, and takes negative ones.
+_LENGTHS = (*HORIZONS, "step_size", "step_size_up", "step_size_down", "epochs", "steps_per_epoch")
+
+
+class ScheduleError(ValueError):
+    """A schedule that cannot be built, or that would silently set other rates than those asked for."""
 
 
 def build_schedule(
@@ -38,20 +45,34 @@ def build_schedule(
         length: the length in epochs or steps, if ``make`` leaves it out; None if it is not known.
 
     Raises:
-        ValueError: the schedule cannot be built, or would silently set other rates than those asked for.
+        ScheduleError: the schedule cannot be built, or would silently set other rates than those asked for.
     """
-    rates = [float(group["lr"]) for group in optimizer.param_groups]
-    momenta = _momenta(optimizer)
+    kind = schedule_class(make)
+    name = kind.__name__ if kind else "the schedule"
     try:
-        scheduler = with_horizon(make, length)(optimizer)
+        return _checked_schedule(make, optimizer, length)
     except ZeroDivisionError as error:
-        kind = schedule_class(make)
-        name = kind.__name__ if kind else "the schedule"
-        raise ValueError(
+        raise ScheduleError(
             f"{name} divides by zero with these arguments and a length of {length}: change one of them"
         ) from error
+    except ValueError as error:
+        # PyTorch's own errors do not say which class they are about.
+        named = isinstance(error, ScheduleError) or name in str(error)
+        raise ScheduleError(str(error) if named else f"{name}: {error}") from error
+
+
+def _checked_schedule(
+    make: LRSchedulerCallable, optimizer: Optimizer, length: int | None
+) -> LRScheduler | ReduceLROnPlateau:
+    given = make.keywords if isinstance(make, partial) else {}
+    for name in _LENGTHS:
+        if given.get(name) is not None and given[name] < 1:
+            raise ValueError(f"{name} must be at least 1, got {given[name]}")
+    rates = [float(group["lr"]) for group in optimizer.param_groups]
+    momenta = _momenta(optimizer)
+    scheduler = with_horizon(make, length)(optimizer)
     if isinstance(scheduler, (OneCycleLR, CyclicLR)):
-        _check_group_rates(scheduler, rates, make.keywords if isinstance(make, partial) else {})
+        _check_group_rates(scheduler, rates, given)
         if scheduler.cycle_momentum and len(set(momenta)) > len(set(_momenta(optimizer))):
             raise ValueError(
                 f"{type(scheduler).__name__} would replace the momenta of the parameter groups "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import pickle
 import zipfile
 import zlib
@@ -20,8 +21,10 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from optimcifar.errors import UsageError
 from optimcifar.optim.horizons import HORIZONS
+from optimcifar.paths import expand_home
 from optimcifar.training.config_file import parse_yaml, read_config
 from optimcifar.training.option_order import Option, sorted_options
+from optimcifar.training.option_trees import at, names_class, option_tree, option_value, replaced_by, without
 from optimcifar.training.usage_messages import check_keys, usage_message
 
 # The options that name a class, whose arguments are options below them.
@@ -130,74 +133,93 @@ def read_arguments(typed: Sequence[str]) -> Arguments:
     """Read the configurations, sort the options, and make each named class start from its own defaults.
 
     All options override all configurations, see ``sorted_options``. When a class replaces another, jsonargparse keeps
-    the arguments that both have: Adadelta would run with SGD's rate. Choosing none first leaves nothing to keep.
+    the arguments that both have: Adadelta would run with SGD's rate. So what a later option replaces is taken out of
+    the earlier ones, and choosing none first leaves nothing of the parser's defaults either.
 
     Raises:
         UsageError: a configuration cannot be read, or the order of the options matters.
     """
-    options: list[str] = []
     files: dict[str, Path] = {}
     checkpoint: Any = None
+    settings: list[_Setting] = []
     for option in sorted_options(typed):
-        read, tree = _read(option)
-        if read.name == "--config":
-            files[str(read.value)] = Path(str(option.value))
-        checkpoint = tree.get("ckpt_path", checkpoint)
+        setting = _read(option)
+        checkpoint = setting.tree.get("ckpt_path", checkpoint)
+        settings = [left for earlier in settings if (left := earlier.left_by(setting))]
+        settings.append(setting)
+    options: list[str] = []
+    for setting in settings:
+        if setting.file:
+            files[str(setting.option.value)] = setting.file
         for named in _CLASS_OPTIONS:
-            if _names_class(tree, named):
+            if names_class(setting.tree, named):
                 options += [named, "null"]
-        options += read.words
+        options += setting.option.words
     return Arguments(options, files, None if checkpoint is None else Path(str(checkpoint)))
 
 
-def _read(option: Option) -> tuple[Option, dict[str, Any]]:
-    """Return an option with the text of the file that it names, if it names one; and as a configuration's tree."""
+@dataclass(frozen=True)
+class _Setting:
+    """An option that was read.
+
+    Attributes:
+        option: the option; a configuration has its text as value, and so has the option of a whole group.
+        tree: what it sets, as a configuration would hold it.
+        file: the file of a configuration.
+    """
+
+    option: Option
+    tree: dict[str, Any]
+    file: Path | None = None
+
+    def left_by(self, later: _Setting) -> _Setting | None:
+        """Return what a later setting leaves of this one: jsonargparse would merge what it replaces with the new."""
+        if self.option.value is None or self.option.stray or later.option.in_appended:
+            return self
+        tree = self.tree
+        for names in replaced_by(later.tree):
+            if "--" + ".".join(names) not in _CLASS_OPTIONS:  # choosing none first does it, and finds mistakes
+                tree = without(tree, names)
+        if tree == self.tree:
+            return self
+        left = tree if self.option.name == "--config" else at(tree, self.option.name)
+        return replace(self, option=replace(self.option, value=_text(left)), tree=tree) if left else None
+
+
+def _text(value: Any) -> str:
+    """Return a value as YAML in a line, as an option takes it."""
+    text: str = yaml.safe_dump(value, sort_keys=False, default_flow_style=True, width=math.inf)
+    return text
+
+
+def _read(option: Option) -> _Setting:
+    """Read an option, and the file that it names, if it names one."""
     if option.name == "--config":
         if not option.value:
             raise UsageError("--config needs the name of a file")
-        text, tree = read_config(Path(option.value))
-        return replace(option, value=text, joined=True), tree
+        path = expand_home(option.value)
+        text, tree = read_config(path)
+        return _Setting(replace(option, value=text, joined=True), tree, path)
     if option.name in _GROUPS and option.value is not None:
-        text, group = _read_group(option.name, option.value)
-        return replace(option, value=text), {option.name.removeprefix("--"): group}
-    return option, _tree(option)
-
-
-def _read_group(name: str, value: str) -> tuple[str, dict[str, Any]]:
-    """Return the options of a whole group as text and as a tree, given in place or in a file."""
-    tree = _value(value)
-    if isinstance(tree, dict):
-        return value, tree
-    if Path(value).is_file():
-        return read_config(Path(value))
-    raise UsageError(f"{name} needs options such as '{{{_GROUPS[name]}}}', or a file of them, got {value!r}")
-
-
-def _tree(option: Option) -> dict[str, Any]:
-    """Return an option as a configuration would hold it."""
+        return _read_group(option, option.value)
+    value = option_value(option.value or "")
     if option.name == "--ckpt_path":
-        return {"ckpt_path": None if option.value == "null" else option.value}
-    node = _value(option.value or "")
-    for key in reversed(option.name.removeprefix("--").split(".")):
-        node = {key: node}
-    tree: dict[str, Any] = node
-    return tree
+        value = None if option.value == "null" else option.value
+    return _Setting(option, option_tree(option.name, value))
 
 
-def _value(text: str) -> Any:
-    """Return the value of an option; a text that is not YAML stands for itself."""
-    try:
-        return parse_yaml(text)
-    except (ValueError, yaml.YAMLError):
-        return text
-
-
-def _names_class(tree: dict[str, Any], option: str) -> bool:
-    """Return whether a configuration names a class for an option, rather than only arguments of the class."""
-    node: Any = tree
-    for key in option.removeprefix("--").split("."):
-        node = node.get(key) if isinstance(node, dict) else None
-    return node is not None and not (isinstance(node, dict) and "class_path" not in node)
+def _read_group(option: Option, value: str) -> _Setting:
+    """Return the options of a whole group, given in place or in a file, as a configuration, which adds to others."""
+    group, file = option_value(value), None
+    if not isinstance(group, dict):
+        file = expand_home(value)
+        if not file.is_file():
+            raise UsageError(
+                f"{option.name} needs options such as '{{{_GROUPS[option.name]}}}', or a file of them, got {value!r}"
+            )
+        group = read_config(file)[1]
+    tree = option_tree(option.name, group)
+    return _Setting(Option("--config", _text(tree), option.stray), tree, file)
 
 
 _DAMAGED = (

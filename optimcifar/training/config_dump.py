@@ -93,20 +93,24 @@ def write_config(parser: LightningArgumentParser, config: Namespace, with_links:
         parser: the parser that made it.
         config: the configuration.
         with_links: whether it has the values that follow from others, such as the seed of the data.
+
+    Raises:
+        ValueError, TypeError, UserWarning, yaml.YAMLError: it has a value that cannot be written.
     """
-    text: str = parser.dump(config, skip_unset=False, skip_validation=True, skip_link_targets=not with_links)
+    with warnings.catch_warnings():
+        # jsonargparse writes this sentence in place of the value. As an error, it makes jsonargparse try the union's
+        # other types: the name of a function may be a text too, as in Lightning's ModelPruning.
+        warnings.filterwarnings("error", r"\s*Unable to serialize instance")
+        text: str = parser.dump(config, skip_unset=False, skip_validation=True, skip_link_targets=not with_links)
     return text
 
 
 def _dump(parser: LightningArgumentParser, config: Namespace) -> str | None:
     """Return a configuration as YAML, or None if it has a value that cannot be written."""
-    with warnings.catch_warnings():
-        # jsonargparse writes this sentence in place of the value.
-        warnings.filterwarnings("error", r"\s*Unable to serialize instance")
-        try:
-            return write_config(parser, config)
-        except (ValueError, TypeError, UserWarning, yaml.YAMLError):
-            return None
+    try:
+        return write_config(parser, config)
+    except (ValueError, TypeError, UserWarning, yaml.YAMLError):
+        return None
 
 
 def _leaves(value: Any, path: _Path = ()) -> Iterator[tuple[_Path, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -160,13 +161,23 @@ class TrainingCLI(LightningCLI):
         self.config.weights_only = True  # a checkpoint is data: no code in it is executed
         # Only fit writes it to a file.
         self.config.ckpt_path = str(self._checkpoint.absolute() if self.command == "fit" else self._checkpoint)
-        known = self._checkpoint_defaults
-        for key in MODEL_ARGUMENTS if self.command == "fit" else ():
-            if f"model.{key}" in known and _plain(self.config.model[key]) != _plain(known[f"model.{key}"]):
+        if self.command == "fit":
+            self._require_same_model()
+
+    def _require_same_model(self) -> None:
+        """Refuse to go on with other settings of the model than the checkpoint's, which are as YAML holds them."""
+        known, model = self._checkpoint_defaults, self._written_config()["model"]
+        for key in MODEL_ARGUMENTS:
+            if f"model.{key}" in known and model.get(key) != _plain(known[f"model.{key}"]):
                 raise UsageError(
                     f"--model.{key} differs from what {self._checkpoint} was trained with: training goes on with the "
                     "same settings only; leave the option out, or start a new run without --ckpt_path"
                 )
+
+    def _written_config(self) -> dict[str, Any]:
+        """Return the configuration as YAML holds it; Lightning's own dump fails at some objects."""
+        config: dict[str, Any] = yaml.safe_load(write_config(self.parser, without_objects(self.parser, self.config)))
+        return config
 
     def _require_same_data(self) -> None:
         """Refuse to go on with, or repeat, a run whose data are gone: others could be downloaded in their place."""
@@ -202,8 +213,7 @@ class TrainingCLI(LightningCLI):
         Raises:
             ValueError: an argument is out of range.
         """
-        # Lightning puts these settings into checkpoints. Its own dump fails at some objects.
-        self.config_dump = yaml.safe_load(write_config(self.parser, without_objects(self.parser, self.config)))
+        self.config_dump = self._written_config()  # Lightning puts these settings into checkpoints
         try:
             super().instantiate_classes()
         except ValueError as error:
@@ -215,9 +225,7 @@ class TrainingCLI(LightningCLI):
         """Build the trainer with the command's logger and callbacks."""
         options = self.config_init.trainer
         _check_accelerator(options.accelerator)
-        for name in _AT_LEAST_ONE:
-            if options[name] is not None and options[name] < 1:
-                raise UsageError(f"--trainer.{name} must be at least 1, got {options[name]}")
+        _check_numbers(options)
         if self._only is not None:
             # A run of other callbacks has the length of the run that the options describe.
             kept = [callback for callback in self.user_callbacks if isinstance(callback, GradientAccumulationScheduler)]
@@ -298,6 +306,17 @@ def _refuse_trial_runs(command: str, options: Namespace) -> None:
             raise UsageError(f"--trainer.{name} would give {command} no result, or that of a few images: leave it out")
 
 
+def _check_numbers(options: Namespace) -> None:
+    for name in _AT_LEAST_ONE:
+        if options[name] is not None and options[name] < 1:
+            raise UsageError(f"--trainer.{name} must be at least 1, got {options[name]}")
+    interval, clip = options.val_check_interval, options.gradient_clip_val
+    if isinstance(interval, (int, float)) and interval <= 0:
+        raise UsageError(f"--trainer.val_check_interval must be greater than 0, got {interval}")
+    if clip is not None and clip < 0:
+        raise UsageError(f"--trainer.gradient_clip_val must be at least 0, got {clip}")
+
+
 def _check_accelerator(accelerator: object) -> None:
     if accelerator in ("gpu", "cuda") and not torch.accelerator.is_available():
         raise RuntimeError(
@@ -307,9 +326,11 @@ def _check_accelerator(accelerator: object) -> None:
 
 
 def _with_absolute_paths(value: Any) -> Any:
-    """Return a value with absolute paths, in place of any ``Path`` in it."""
+    """Return a value with absolute paths, in place of any ``Path`` in it and any text such as ``~/runs``."""
     if isinstance(value, Path):
         return absolute_path(value)
+    if isinstance(value, str) and re.match(r"~[\w.-]*/", value):
+        return str(absolute_path(value))  # such as default_root_dir, which may be either
     if isinstance(value, (Namespace, dict)):
         for key, item in vars(value).items() if isinstance(value, Namespace) else value.items():
             value[key] = _with_absolute_paths(item)

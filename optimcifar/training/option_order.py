@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optimcifar.errors import UsageError
 
@@ -18,12 +18,14 @@ class Option:
         value: None for an option without a value.
         stray: the words behind the value, which the parser refuses.
         joined: whether name and value are one word: ``--name=value``.
+        in_appended: whether it is an argument of an item that another option appends to a list.
     """
 
     name: str
     value: str | None
     stray: tuple[str, ...] = ()
     joined: bool = True
+    in_appended: bool = False
 
     @property
     def words(self) -> list[str]:
@@ -39,22 +41,37 @@ def sorted_options(typed: Sequence[str]) -> list[Option]:
     """Return options in the order in which they take effect.
 
     Configurations come first. Of the others, one for a whole comes before those for its parts: ``--data`` before
-    ``--data.root``. An option that is given twice keeps its order, so that the last one counts; so do those that append
-    to a list and those that belong to what was appended.
+    ``--data.init_args``, and that before ``--data.root``. An option that is given twice keeps its order, so that the
+    last one counts; so do those that append to a list and those that belong to what was appended.
 
     Raises:
         UsageError: an argument of an item comes before the option that appends it.
     """
     options = _split(typed)
     lists = {option.name.removesuffix("+") for option in options if option.name.endswith("+")}
-    appended = set()
+    # An argument may also belong to what the list is set to.
+    appended = lists & {option.name for option in options}
     for option in options:
         of = _list_of(option, lists)
-        if option.name.endswith("+"):
+        if of and option.name.endswith("+"):
             appended.add(of)
-        elif of and of not in appended and option.name != of:
+        elif of and of not in appended:
             raise UsageError(f"{option.name} must come after the {of}+=CLASS that it belongs to")
-    return sorted(options, key=lambda option: _rank(option, lists))
+    ordered = sorted(options, key=lambda option: _rank(option, lists))
+    return [replace(option, in_appended=_is_in_appended(option, lists)) for option in ordered]
+
+
+def separate_options(typed: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words that belong to no option, and the options; an option has at most one value."""
+    others: list[str] = []
+    words: list[str] = []
+    for option in _split(typed):
+        if option.name.startswith("-"):
+            words += replace(option, stray=()).words
+            others += option.stray
+        else:
+            others += [option.name, *option.stray]
+    return others, words
 
 
 def _split(typed: Sequence[str]) -> list[Option]:
@@ -86,17 +103,23 @@ def _option(word: str, *following: str) -> Option:
 
 
 def _rank(option: Option, lists: set[str]) -> tuple[int, int]:
-    """Return what to sort by: how deep the option reaches, and whether it appends or belongs to what is appended."""
+    """Return what to sort by: how deep the option reaches, and whether it adds to a list or to a class's arguments."""
     if option.name == "--config":
         return -1, 0
     of = _list_of(option, lists)
-    return _plain_name(of or option.name).count("."), int(of is not None and option.name != of)
+    adds = option.name != of if of else option.name.endswith(".init_args")
+    return _plain_name(of or option.name).count("."), int(adds)
 
 
 def _list_of(option: Option, lists: set[str]) -> str | None:
     """Return the option of the list that an option sets, appends to, or reaches into."""
     name = option.name.removesuffix("+")
     return next((of for of in sorted(lists, key=len) if name == of or name.startswith(f"{of}.")), None)
+
+
+def _is_in_appended(option: Option, lists: set[str]) -> bool:
+    of = _list_of(option, lists)
+    return of is not None and option.name.removesuffix("+") != of
 
 
 def _plain_name(name: str) -> str:

@@ -16,6 +16,8 @@ from lightning.pytorch.callbacks import Timer
 
 from optimcifar.callbacks.evaluation import EvaluationSummary
 from optimcifar.errors import UsageError
+from optimcifar.optim.building import ScheduleError
+from optimcifar.optim.types import OptimizerCallable
 from optimcifar.runs.folder import AVERAGES, ENDED, RunFolder
 from optimcifar.runs.logger import run_folder, run_logger
 from optimcifar.text import count
@@ -139,7 +141,14 @@ class TrainingRun:
         """Build optimizer and schedule once to find errors early: Lightning downloads the images first."""
         model: ImageClassifier = self._cli.model
         with torch.random.fork_rng(devices=[]):
-            model.make_optimizer(_PLACEHOLDER_LENGTH)
+            try:
+                model.make_optimizer(_PLACEHOLDER_LENGTH)
+            except ScheduleError as error:
+                raise UsageError(f"--model.lr_scheduler: {error}") from error
+            except ValueError as error:
+                if model.optimizer is None or not _fails(model.optimizer):
+                    raise
+                raise UsageError(f"--model.optimizer: {error}") from error
 
     def _nothing_left(self) -> UsageError:
         """Say which option left nothing to train."""
@@ -224,6 +233,15 @@ def resumed_run(folder: RunFolder) -> Iterator[TrainingRun]:
     from_checkpoint = ["--ckpt_path", str(checkpoint)] if checkpoint.exists() else []
     with training_run(["--config", str(folder.config), *from_checkpoint], folder) as run:
         yield run
+
+
+def _fails(optimizer: OptimizerCallable) -> bool:
+    """Return whether an optimizer's own arguments are wrong: it takes no parameters at all."""
+    try:
+        optimizer([torch.nn.Parameter(torch.zeros(1, 1))])
+    except ValueError:
+        return True
+    return False
 
 
 def _explained(error: Exception, trainer: Trainer) -> Exception:

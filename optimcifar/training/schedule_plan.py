@@ -19,6 +19,7 @@ from optimcifar.errors import UsageError
 from optimcifar.optim.horizons import run_length
 from optimcifar.optim.replay import stepping_alone
 from optimcifar.optim.types import LRInterval
+from optimcifar.paths import expand_home
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.text import count
 from optimcifar.training.run import training_run
@@ -49,7 +50,7 @@ class PlannedRates:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([self.unit, *self._names()])
         writer.writerows([number, *rates] for number, rates in enumerate(self.rates, self.done + 1))
-        write_atomically(path, text.getvalue())
+        write_atomically(expand_home(path), text.getvalue())
 
     def write_png(self, path: Path) -> None:
         """Draw the rates over epochs or steps."""
@@ -72,7 +73,7 @@ class PlannedRates:
         line.properties(title=alt.Title(self.lines[0].removeprefix("schedule").strip(), limit=520, fontSize=11)).save(
             content, format="png", scale_factor=2
         )
-        write_atomically(path, content.getvalue())
+        write_atomically(expand_home(path), content.getvalue())
 
     def describe(self) -> str:
         """Describe the schedule and its rates."""

@@ -100,7 +100,9 @@ def innermost_reason(message: str) -> str:
 
 
 def _unknown_argument(message: str, option: str) -> str | None:
-    if match := re.search(r"Option '([^']+)' is not accepted", message):
+    match = re.search(r"Option '([^']+)' is not accepted", message)
+    # Where a class's argument has a wrong value, the base class, which is tried too, does not know the argument.
+    if match and not option.endswith(f".{match[1]}"):
         owner = re.search(r"class_path='([^']+)'", message)
         return f"{option}.{match[1]}: {owner[1] if owner else option[2:]} has no argument {match[1]!r}"
     if match := re.search(r"Group '([^']+)' does not accept option '([^']+)'", message):

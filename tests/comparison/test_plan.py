@@ -7,6 +7,7 @@ import pytest
 from optimcifar.comparison.plan import Run, parse_entries, parse_seeds, plan_runs
 from optimcifar.errors import UsageError
 from optimcifar.training.lightning_cli import TrainingCLI
+from optimcifar.training.option_order import separate_options
 from optimcifar.training.process import command_line_settings
 
 
@@ -75,6 +76,25 @@ def test_an_entrys_own_option_counts_more_than_one_for_all_runs() -> None:
     own, other = plan_runs(entries, [0], ["--model.optimizer.lr", "0.1"], Path("out"))
     assert "lr: 0.03\n" in resolved(own)
     assert "lr: 0.1\n" in resolved(other)
+
+
+def test_an_option_may_belong_to_a_logger_that_all_runs_have() -> None:
+    options = ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "mine"]
+    text = resolved(plan_runs(parse_entries(["sgd.yaml"]), [0], options, Path("out"))[0])
+    assert text.index("CSVLogger") < text.index("save_dir: mine\n") < text.index("RunLogger")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "a.yaml b.yaml --model.optimizer Adam --trainer.max_epochs=2 --model.optimizer.lr -1",
+        "--model.optimizer Adam a.yaml --trainer.max_epochs=2 b.yaml --model.optimizer.lr -1",
+        "--model.optimizer Adam --trainer.max_epochs=2 a.yaml b.yaml --model.optimizer.lr -1",
+    ],
+)
+def test_configurations_and_options_come_in_any_order(typed: str) -> None:
+    options = ["--model.optimizer", "Adam", "--trainer.max_epochs=2", "--model.optimizer.lr=-1"]
+    assert separate_options(typed.split()) == (["a.yaml", "b.yaml"], options)
 
 
 def resolved(run: Run) -> str:

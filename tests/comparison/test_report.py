@@ -254,8 +254,11 @@ def test_folder_without_a_whole_run_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["compare"], "name the configurations to compare, before the options"),
-        (["compare", "--seeds", "2"], "name the configurations to compare, before the options"),
+        (["compare"], "name the configurations to compare"),
+        (["compare", "--seeds", "2"], "name the configurations to compare"),
+        (["compare", "--seeds", "2", "--model.optimizer", "Adam"], "name the configurations to compare"),
+        (["compare", "--seeds", "2", "none.yaml", "a.yaml"], "there is no configuration none.yaml"),
+        (["compare", "a.yaml", "--seeds", "2", "--trainer.max_epochs", "1", "none.yaml"], "no configuration none.yaml"),
         (["compare", "none.yaml"], "there is no configuration none.yaml"),
         (["compare", "a.yaml", "--seeds", "x"], "--seeds must be a number of seeds"),
         (["compare", "a.yaml", "--jobs", "0"], "--jobs must be at least 1, got 0"),

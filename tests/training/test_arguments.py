@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from helpers import CONFIGS, Command, equal_weights, quiet_trainer, read_summary, read_weights
+from helpers import CONFIGS, INTERRUPT, Command, equal_weights, quiet_trainer, read_summary, read_weights
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LightningCLI
 
 from optimcifar import ConvNet, ImageClassifier, Shapes10DataModule
+from optimcifar.errors import UsageError
 from optimcifar.training.arguments import Parser
+from optimcifar.training.lightning_cli import TrainingCLI
+from optimcifar.training.process import command_line_settings
+from optimcifar.training.run import fit, resume
 
 RUN = Path("lightning_logs/version_0")
 CHECKPOINT = RUN / "checkpoints" / "last.ckpt"
@@ -178,3 +183,55 @@ def test_checkpoint_that_is_truncated_or_executes_code_is_refused(
         assert outcome.status == 1
         assert "damaged.ckpt is damaged, or not a checkpoint of Lightning" in outcome.err
     assert not (tmp_path / "executed").exists()
+
+
+# Functions, types, classes and objects of a user's own, as arguments of networks, optimizers and schedules.
+OWN = """
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.optim import SGD
+
+
+def slower(epoch: int) -> float:
+    return 1 / (1 + epoch)
+
+
+class Net(nn.Sequential):
+    def __init__(self, activation: type[nn.Module] = nn.ReLU):
+        super().__init__(nn.Flatten(), nn.Linear(3072, 10), activation())
+
+
+class Optimizer(SGD):
+    def __init__(self, params, path: Path, dtype: torch.dtype, betas: tuple[float, float], rate=None, lr: float = 0.1):
+        super().__init__(params, lr=lr)
+"""
+LAMBDA = "{class_path: LambdaLR, init_args: {lr_lambda: own.slower}}"
+GOES_ON = {
+    "function": "--model.lr_scheduler=LambdaLR --model.lr_scheduler.lr_lambda=own.slower",
+    "function that multiplies": "--model.lr_scheduler=MultiplicativeLR --model.lr_scheduler.lr_lambda=own.slower",
+    "optional function": "--model.lr_scheduler=CyclicLR --model.lr_scheduler.base_lr=0.01 "
+    "--model.lr_scheduler.max_lr=0.1 --model.lr_scheduler.scale_fn=own.slower",
+    "function in a sequence": "--model.lr_scheduler=SequentialSchedule --model.lr_scheduler.milestones=[1] "
+    f"--model.lr_scheduler.schedulers=[{LAMBDA},{{class_path: LinearLR}}]",
+    "function in a chain": "--model.lr_scheduler=ChainedSchedule "
+    f"--model.lr_scheduler.schedulers=[{LAMBDA},{{class_path: LinearLR}}]",
+    "type": "--model.net=own.Net --model.net.activation=torch.nn.Tanh",
+    "path, dtype and tuple": "--model.optimizer=own.Optimizer --model.optimizer.path=there "
+    "--model.optimizer.dtype=torch.float16 --model.optimizer.betas=[0.5,1]",
+}
+
+
+@pytest.mark.parametrize("name", GOES_ON)
+def test_training_goes_on_with_arguments_that_are_objects(name: str, small: list[str], tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    options = [*small, *re.split(r" (?=--)", GOES_ON[name])]
+    interrupted = fit([*options, INTERRUPT]).folder
+    assert interrupted
+    checkpoint = ["--ckpt_path", str(interrupted.checkpoint())]
+    with command_line_settings():
+        TrainingCLI("fit", [*options, *checkpoint], only=[])
+        with pytest.raises(UsageError, match=r"--model\.optimizer differs"):
+            TrainingCLI("fit", [*options, "--model.optimizer.lr=0.5", *checkpoint], only=[])
+    assert resume(interrupted.path).status == "finished"

@@ -99,6 +99,16 @@ def test_every_kind_has_classes() -> None:
     assert len(list(classes())) > 40
 
 
+@pytest.mark.filterwarnings("default")  # as for a user: in other tests they are errors
+@pytest.mark.parametrize("joined", [True, False])
+def test_function_may_be_named_by_a_text(joined: bool, tmp_path: Path) -> None:
+    name, text = "--trainer.callbacks.pruning_fn", "l1_unstructured"
+    first = Parsed("fit", ["--trainer.callbacks+=ModelPruning", *([f"{name}={text}"] if joined else [name, text])])
+    (tmp_path / "config.yaml").write_text(first.resolved())
+    assert f"pruning_fn: {text}\n" in first.resolved()
+    assert settings(Parsed("fit", ["--config", "config.yaml"])) == settings(first)
+
+
 @pytest.mark.parametrize(
     "options",
     [

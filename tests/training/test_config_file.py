@@ -134,3 +134,42 @@ def test_every_form_of_yaml_is_read(content: bytes, optimcifar: Command, tmp_pat
     small = ("--data", "Shapes10DataModule", "--data.train_images", 100, "--data.val_size", 0)
     outcome = optimcifar("schedule", "--config", "mine.yaml", *small)
     assert (outcome.status, outcome.err) == (0, "")
+
+
+S = "--model.lr_scheduler"
+OUT_OF_RANGE = [
+    (f"{S}=StepLR {S}.step_size=0", f"{S}: StepLR: step_size must be at least 1, got 0"),
+    (f"{S}=StepLR {S}.step_size=-2", f"{S}: StepLR: step_size must be at least 1, got -2"),
+    (f"{S}=CosineAnnealingLR {S}.T_max=0", f"{S}: CosineAnnealingLR: T_max must be at least 1, got 0"),
+    (f"{S}=CosineAnnealingLR {S}.T_max=-1", f"{S}: CosineAnnealingLR: T_max must be at least 1, got -1"),
+    (f"{S}=PolynomialLR {S}.total_iters=0", f"{S}: PolynomialLR: total_iters must be at least 1, got 0"),
+    (f"{S}=LinearLR {S}.total_iters=-1", f"{S}: LinearLR: total_iters must be at least 1, got -1"),
+    (f"{S}=OneCycleLR {S}.max_lr=1 {S}.total_steps=-3", f"{S}: OneCycleLR: total_steps must be at least 1, got -3"),
+    (f"{S}=LinearLR {S}.start_factor=0", f"{S}: LinearLR: Starting multiplicative factor expected to be greater"),
+    (
+        f"{S}=lightning.pytorch.cli.ReduceLROnPlateau {S}.monitor=val_loss {S}.factor=2",
+        f"{S}: ReduceLROnPlateau: Factor should be < 1.0.",
+    ),
+    (
+        f'{S}=optimcifar.ChainedSchedule {S}.schedulers=[{{"class_path":"StepLR","init_args":{{"step_size":0}}}}]',
+        f"{S}: StepLR: step_size must be at least 1, got 0",
+    ),
+    ("--model.optimizer=SGD --model.optimizer.momentum=-1", "--model.optimizer: Invalid momentum value: -1.0"),
+    ("--model.optimizer=Adam --model.optimizer.lr=-1", "--model.optimizer: Invalid learning rate: -1.0"),
+    (
+        "--trainer.callbacks+=GradientAccumulationScheduler --trainer.callbacks.scheduling {0:2}",
+        "--trainer.callbacks.scheduling: expected dict, got '{0:2}'",
+    ),
+    ("--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitr x", "--trainer.callbacks.monitr: "),
+    ("--trainer.val_check_interval=0", "--trainer.val_check_interval must be greater than 0, got 0"),
+    ("--trainer.val_check_interval=0.0", "--trainer.val_check_interval must be greater than 0, got 0.0"),
+    ("--trainer.gradient_clip_val=-1", "--trainer.gradient_clip_val must be at least 0, got -1"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), OUT_OF_RANGE)
+def test_value_out_of_range_names_its_option(options: str, message: str, optimcifar: Command, tmp_path: Path) -> None:
+    outcome = optimcifar("fit", "--data=Shapes10DataModule", *options.split())
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"optimcifar: {message}")
+    assert list(tmp_path.iterdir()) == []

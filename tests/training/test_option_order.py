@@ -23,6 +23,20 @@ FILES = {
         "trainer:\n  callbacks:\n  - {class_path: EarlyStopping, init_args: {monitor: val_loss, patience: 5}}\n"
     ),
     "trainer.yaml": "max_epochs: 6\n",
+    "adam.yaml": "model:\n  optimizer: {class_path: Adam, init_args: {lr: 0.02, eps: 1e-3}}\n",
+    "muon.yaml": (
+        "model:\n  optimizer:\n    class_path: optimcifar.MuonWithAux\n    init_args:\n      ns_steps: 4\n"
+        "      aux: {class_path: AdamW, init_args: {lr: 0.07}}\n"
+    ),
+    "rules.yaml": "model: {param_groups: [{max_ndim: 1, options: {lr: 0.5}}]}\n",
+    "other_rules.yaml": "model: {param_groups: [{names: '*.bias', options: {lr: 0.25}}]}\n",
+    "sequence.yaml": (
+        "model:\n  lr_scheduler:\n    class_path: optimcifar.SequentialSchedule\n"
+        "    init_args:\n      milestones: [1]\n"
+        "      schedulers:\n      - {class_path: LinearLR, init_args: {start_factor: 0.125}}\n"
+        "      - {class_path: ExponentialLR, init_args: {gamma: 0.3}}\n"
+    ),
+    "logger.yaml": "trainer: {logger: {class_path: CSVLogger, init_args: {save_dir: x, name: mine}}}\n",
 }
 
 
@@ -93,6 +107,26 @@ MEANINGS = [
         ("--model.lr_scheduler.gamma 0.5", "--model.lr_scheduler StepLR", "--model.lr_scheduler.step_size 2"),
         ["StepLR\n", "gamma: 0.5\n", "step_size: 2\n"],
     ),
+    (
+        ("--model.optimizer Adam", "--model.optimizer.init_args {lr: 0.5, eps: 0.1}", "--model.optimizer.lr 0.25"),
+        ["torch.optim.Adam\n", "lr: 0.25\n", "eps: 0.1\n"],
+    ),
+    (
+        ("--data Shapes10DataModule", "--data.init_args {batch_size: 5, val_size: 7}", "--data.val_size 50"),
+        ["Shapes10DataModule\n", "batch_size: 5\n", "val_size: 50\n"],
+    ),
+    (
+        ("--model {optimizer: {init_args: {lr: 0.5}}}", "--config adam.yaml"),
+        ["torch.optim.Adam\n", "lr: 0.5\n", "eps: 0.001\n"],
+    ),
+    (
+        ("--model {optimizer: {lr: 0.5}}", "--config adam.yaml", "--model.optimizer.eps 0.1"),
+        ["torch.optim.Adam\n", "lr: 0.5\n", "eps: 0.1\n"],
+    ),
+    (
+        ("--model.optimizer.aux.alpha 0.5", "--model.optimizer.aux RMSprop", "--config muon.yaml"),
+        ["RMSprop\n", "alpha: 0.5\n", "ns_steps: 4\n"],
+    ),
 ]
 
 
@@ -139,9 +173,64 @@ def test_a_class_named_within_a_group_starts_from_its_own_defaults() -> None:
     assert "lr: 0.001\n" in resolved(("--model {optimizer: Adam}",))
 
 
+# Options that replace a class or a list of a configuration, what the result has, and what must not be left in it.
+# RMSprop's own rate is 0.01, LinearLR's own factor 1/3, and EarlyStopping's own patience 3.
+REPLACEMENTS = [
+    (("--config muon.yaml", "--model.optimizer.aux RMSprop"), ["RMSprop", "ns_steps: 4"], ["0.07", "AdamW"]),
+    (
+        ("--config muon.yaml", "--model {optimizer: {init_args: {aux: RMSprop}}}"),
+        ["RMSprop", "ns_steps: 4"],
+        ["0.07", "AdamW"],
+    ),
+    (
+        ("--config muon.yaml", "--model.optimizer.aux.class_path RMSprop", "--model.optimizer.ns_steps 3"),
+        ["RMSprop", "ns_steps: 3"],
+        ["0.07", "AdamW"],
+    ),
+    (
+        (
+            "--model.optimizer {class_path: optimcifar.MuonWithAux, init_args: {aux: {class_path: AdamW, init_args: "
+            "{lr: 0.07}}, ns_steps: 4}}",
+            "--model.optimizer.aux RMSprop",
+        ),
+        ["RMSprop", "ns_steps: 4"],
+        ["0.07", "AdamW"],
+    ),
+    (("--config rules.yaml", "--config other_rules.yaml"), ["names: '*.bias'", "max_ndim: null"], ["max_ndim: 1"]),
+    (("--config rules.yaml", "--model.param_groups [{names: 'x'}]"), ["max_ndim: null"], ["max_ndim: 1", "lr: 0.5"]),
+    (
+        ("--config sequence.yaml", "--model.lr_scheduler.schedulers [{class_path: LinearLR}, {class_path: LinearLR}]"),
+        ["start_factor: 0.3333"],
+        ["0.125", "gamma"],
+    ),
+    (
+        ("--config stop.yaml", "--trainer.callbacks [{class_path: EarlyStopping, init_args: {monitor: val_acc}}]"),
+        ["monitor: val_acc", "patience: 3"],
+        ["patience: 5"],
+    ),
+    (("--config stop.yaml", "--trainer.callbacks LearningRateMonitor"), ["LearningRateMonitor"], ["EarlyStopping"]),
+    (
+        ("--config logger.yaml", "--trainer.logger TensorBoardLogger", "--trainer.logger.save_dir y"),
+        ["TensorBoardLogger", "save_dir: y", "name: lightning_logs"],
+        ["mine"],
+    ),
+    (("--config logger.yaml", "--trainer {logger: false}"), ["logger: false"], ["mine"]),
+]
+
+
+@pytest.mark.parametrize(("options", "expected", "left"), REPLACEMENTS)
+def test_what_replaces_a_class_or_a_list_starts_from_its_own_defaults(
+    options: tuple[str, ...], expected: list[str], left: list[str]
+) -> None:
+    text = resolved(options)
+    assert all(item in text for item in expected), text
+    assert not any(item in text for item in left), text
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ('--trainer {"max_epochs":"x"}', "optimcifar: --trainer.max_epochs: expected int, got 'x'"),
         ("--conf short.yaml", "unrecognized arguments: --conf short.yaml; did you mean --config?"),
         ("--trainer.max_ep 3", "did you mean --trainer.max_epochs?"),
         ("--config --trainer.max_epochs 3", "--config needs the name of a file"),

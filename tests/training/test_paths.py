@@ -114,7 +114,40 @@ def test_tilde_is_the_home_folder(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.yaml", "home"]
 
 
-@pytest.mark.parametrize("option", ["--data.root", "--ckpt_path"])
+@pytest.mark.parametrize(
+    "folder",
+    [
+        ["--trainer.default_root_dir=~/runs"],
+        ["--trainer", '{"default_root_dir": "~/runs"}'],
+        ["--trainer.logger=optimcifar.RunLogger", "--trainer.logger.save_dir=~/runs"],
+        ["--config=~/c.yaml"],
+    ],
+)
+def test_tilde_is_the_home_folder_of_a_run(
+    folder: list[str], optimcifar: Command, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "c.yaml").write_text("trainer: {default_root_dir: ~/runs}\n")
+    monkeypatch.setenv("HOME", str(home))
+    assert optimcifar("fit", *small, "--trainer.limit_train_batches=1", *folder).status == 0
+    assert (home / "runs" / CHECKPOINT).exists()
+    assert list(tmp_path.iterdir()) == [home]
+    assert optimcifar("report", "~/runs/lightning_logs", "--out=~/page").status == 0
+    assert (home / "page" / "report.html").exists()
+    assert list(tmp_path.iterdir()) == [home]
+
+
+def test_tilde_is_the_home_folder_of_a_drawn_schedule(
+    optimcifar: Command, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    assert optimcifar("schedule", *small, "--csv=~/rates.csv", "--png=~/rates.png").status == 0
+    assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["rates.csv", "rates.png"]
+
+
+@pytest.mark.parametrize("option", ["--data.root", "--ckpt_path", "--config", "--trainer.default_root_dir"])
 def test_home_folder_that_does_not_exist_is_refused(option: str, optimcifar: Command, tmp_path: Path) -> None:
     outcome = optimcifar("fit", option, "~nobody-of-that-name/images")
     assert outcome.status == 2

@@ -98,7 +98,7 @@ def test_invalid_optimizer_is_found_before_the_download(tmp_path: Path, monkeypa
     outcome = fit(["--model.optimizer.lr", "-1"])
     assert (outcome.status, outcome.summary) == ("failed", {})
     assert isinstance(outcome.error, ValueError)
-    assert str(outcome.error) == "Invalid learning rate: -1.0"
+    assert str(outcome.error) == "--model.optimizer: Invalid learning rate: -1.0"
     assert list(tmp_path.iterdir()) == []
 
 
