@@ -43,7 +43,7 @@ from optimcifar.runs.provenance import import_path
 from optimcifar.training.arguments import MODEL_ARGUMENTS, Parser, read_arguments, read_checkpoint_defaults
 from optimcifar.training.classifier import ImageClassifier
 from optimcifar.training.config_dump import ConfigFile, dump_config, without_objects, write_config
-from optimcifar.training.config_file import parse_yaml
+from optimcifar.training.config_file import read_config
 from optimcifar.training.loggers import named_loggers, run_loggers
 from optimcifar.training.profiler import NoProfiler
 from optimcifar.training.usage_messages import innermost_reason
@@ -201,9 +201,10 @@ class TrainingCLI(LightningCLI):
             found[self._resumed.path] = self.config.data
         elif self._checkpoint:
             found[self._checkpoint] = self._checkpoint_defaults.get("data")
-        for text, file in self._files.items() if not found else ():
+        for file in self._files.values() if not found else ():
             if RunFolder(file.parent).summary.exists():
-                found[file.parent] = parse_yaml(text).get("data")
+                # As the file has it: what other options replace was taken out of its text.
+                found[file.parent] = read_config(file)[1].get("data")
         named = {run: data for run, data in found.items() if isinstance(data, (Mapping, Namespace))}
         return {run: data.get("init_args") or {} for run, data in named.items()}
 
