@@ -55,6 +55,7 @@ def test_step_profile_accounts_for_the_whole_step(tmp_path: Path, capsys: pytest
     assert capsys.readouterr().out.count(" ms\n") == len(ms)
 
 
+@pytest.mark.slow
 def test_callback_cost_measures_every_callback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     callback_cost.main(["--steps", "165", "--out", str(tmp_path)])
     rows = json.loads((tmp_path / "callback_cost.json").read_text())["rows"]

@@ -268,7 +268,8 @@ def test_the_settings_of_checkpoints_can_be_given(monkeypatch: pytest.MonkeyPatc
             super().instantiate_classes()
 
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")
-    cli = CLI(ImageClassifier, Shapes10DataModule, args=[], run=False, seed_everything_default=0)
+    quiet = {"logger": False}
+    cli = CLI(ImageClassifier, Shapes10DataModule, args=[], run=False, trainer_defaults=quiet)
     assert cli.model.hparams["lr_interval"] == "given"
 
 

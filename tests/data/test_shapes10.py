@@ -43,6 +43,7 @@ def test_training_and_test_images_are_disjoint() -> None:
     assert not {image.numpy().tobytes() for image in train.pixels} & {image.numpy().tobytes() for image in test.pixels}
 
 
+@pytest.mark.slow
 def test_shipped_configuration_reaches_70_to_95_percent(optimcifar: Callable[..., Outcome], tmp_path: Path) -> None:
     assert optimcifar("fit", "--config", CONFIGS / "sgd.yaml", "--data", "Shapes10DataModule").status == 0
     summary = json.loads((tmp_path / "lightning_logs/version_0/summary.json").read_text())

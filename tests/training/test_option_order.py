@@ -210,8 +210,8 @@ REPLACEMENTS = [
     ),
     (("--config stop.yaml", "--trainer.callbacks LearningRateMonitor"), ["LearningRateMonitor"], ["EarlyStopping"]),
     (
-        ("--config logger.yaml", "--trainer.logger TensorBoardLogger", "--trainer.logger.save_dir y"),
-        ["TensorBoardLogger", "save_dir: y", "name: lightning_logs"],
+        ("--config logger.yaml", "--trainer.logger optimcifar.RunLogger", "--trainer.logger.save_dir y"),
+        ["optimcifar.RunLogger", "save_dir: y", "name: lightning_logs"],
         ["mine"],
     ),
     (("--config logger.yaml", "--trainer {logger: false}"), ["logger: false"], ["mine"]),
