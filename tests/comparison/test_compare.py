@@ -77,7 +77,7 @@ def assert_same(out: str, undisturbed: str) -> None:
 def test_compares_goes_on_and_refuses_to_mix() -> None:
     wrong = f"{SGD}:model.optimizer.lr=-1"
     status, out, err = finish(start(SGD, wrong, "--seeds", 1, "--out", "first", *SMALL))
-    assert (status, err) == (2, "optimcifar: sgd-lr=-1: Invalid learning rate: -1.0\n")
+    assert (status, err) == (2, "optimcifar: sgd-lr=-1: --model.optimizer: Invalid learning rate: -1.0\n")
     assert not Path("first").exists()
 
     entries = [SGD, f"{ADAM}:model.optimizer.lr=0.002"]
