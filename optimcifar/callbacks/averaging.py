@@ -11,6 +11,7 @@ from torch import nn
 
 from optimcifar.callbacks.batch_norm import dtype_of, images_and_labels
 from optimcifar.data.images import Images
+from optimcifar.optim.horizons import whole_epochs
 from optimcifar.runs.logger import checkpoint_path
 
 #: The warning where a run ended before averaging started.
@@ -31,17 +32,12 @@ def refuse_late_start(start: float, trainer: Trainer) -> None:
 
 def first_averaged_epoch(start: float, trainer: Trainer) -> int:
     """Return the first epoch to average, from 1; refuse a run that ``max_steps`` ends before that epoch's end."""
-    epochs = trainer.max_epochs or math.inf
-    if epochs == -1:
-        epochs = math.inf
-    if trainer.max_steps != -1:
-        if math.isinf(trainer.num_training_batches):
-            raise ValueError(
-                "weight averaging needs to know where epochs end, and the training loader has no length: "
-                "set limit_train_batches, or max_epochs in place of max_steps"
-            )
-        steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
-        epochs = min(epochs, trainer.max_steps // steps)
+    if trainer.max_steps != -1 and math.isinf(trainer.num_training_batches):
+        raise ValueError(
+            "weight averaging needs to know where epochs end, and the training loader has no length: "
+            "set limit_train_batches, or max_epochs in place of max_steps"
+        )
+    epochs = whole_epochs(trainer)
     first = int(start * epochs) + 1 if isinstance(start, float) else start
     if first > epochs and not trainer.fast_dev_run:  # type: ignore[attr-defined]
         raise ValueError(

@@ -72,11 +72,29 @@ def run_length(trainer: Trainer, interval: LRInterval) -> int | None:
         return None if interval == "epoch" or math.isinf(max_steps) else int(max_steps)
     if math.isinf(epochs) and math.isinf(max_steps):
         return None
+    begun, steps = _epochs_and_steps(trainer)
+    return begun if interval == "epoch" else int(min(steps, max_steps))
+
+
+def whole_epochs(trainer: Trainer) -> float:
+    """Return how many epochs a run ends, infinite if there is no limit; ``max_steps`` may cut the last one short.
+
+    The number of batches must be known if ``max_steps`` is set.
+    """
+    if trainer.max_steps == -1:
+        return _epochs(trainer)
+    begun, steps = _epochs_and_steps(trainer)
+    return begun - (steps > trainer.max_steps)
+
+
+def _epochs_and_steps(trainer: Trainer) -> tuple[int, float]:
+    """Return how many epochs a run begins, and how many steps these have if none is cut short."""
+    epochs, max_steps = _epochs(trainer), math.inf if trainer.max_steps == -1 else trainer.max_steps
     steps, epoch = _steps_made_otherwise(trainer), 0
     while steps < max_steps and epoch < epochs:
         steps += _steps_in_epoch(trainer, epoch)
         epoch += 1
-    return epoch if interval == "epoch" else int(min(steps, max_steps))
+    return epoch, steps
 
 
 def _count_batches(trainer: Trainer) -> None:

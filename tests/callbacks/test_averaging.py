@@ -18,7 +18,7 @@ from helpers import (
     read_weights,
 )
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import StochasticWeightAveraging
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, StochasticWeightAveraging
 from torch import nn
 from torch.optim.lr_scheduler import StepLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
@@ -297,3 +297,15 @@ def test_averages_beside_a_schedule_that_averages_keep_the_exponential_one_only(
     assert "val_acc_ema" in read_summary(both)
     first, second = (read_weights(run / "checkpoints" / "swa.ckpt") for run in (alone, both))
     assert equal_weights(first, second)
+
+
+@pytest.mark.filterwarnings("ignore:.*callbacks.*GradientAccumulationScheduler")
+def test_accumulation_that_changes_by_epoch_decides_which_epochs_end() -> None:
+    # 13 batches: 7 steps in the first epoch, 2 in the second.
+    scheduler = GradientAccumulationScheduler({0: 2, 1: 8})
+    trainer = quiet_trainer(max_epochs=-1, max_steps=9, callbacks=[WeightAverages(swa_epoch_start=2), scheduler])
+    trainer.fit(ImageClassifier(), data())
+    assert "val_acc_swa" in trainer.callback_metrics
+    late = quiet_trainer(max_epochs=-1, max_steps=8, callbacks=[WeightAverages(swa_epoch_start=2), scheduler])
+    with pytest.raises(ValueError, match="starts at the end of epoch 2, but the run ends before, after 8 steps"):
+        late.fit(ImageClassifier(), data())
