@@ -62,16 +62,14 @@ class RunLogger(CSVLogger):
         Raises:
             ValueError: the existing rows are those of another logger.
         """
-        rows = read_cells(folder.metrics)
-        if not all(map(is_row_of_an_epoch, rows)):
-            raise ValueError(f"{folder.metrics} is of another logger, and would be replaced: move it away to resume")
+        rows = _read_rows(folder.metrics)
         path = folder.path
         logger = cls(path.parent.parent, path.parent.name, path.name)
         logger._reopened = True
         if _is_first_process():
             remove_partial_files(path)
         if keep_rows:
-            logger._rows = {int(row["epoch"]): {**row} for row in rows}
+            logger._rows = rows
         return logger
 
     @property
@@ -96,6 +94,7 @@ class RunLogger(CSVLogger):
 
         Raises:
             FileExistsError: the folder holds another run, and the new one does not go on from a checkpoint.
+            ValueError: the folder's rows are those of another logger.
         """
         trainer = model.trainer
         if trainer.state.fn == "fit" and trainer is not self._trainer and _is_first_process():
@@ -169,10 +168,7 @@ class RunLogger(CSVLogger):
             raise FileExistsError(
                 f"{self.log_dir} holds another run: give each run a RunLogger and a folder of its own"
             )
-        rows = read_cells(metrics)
-        if all(map(is_row_of_an_epoch, rows)):
-            self._rows = {int(row["epoch"]): {**row} for row in rows}
-            self._reopened = True
+        self._rows, self._reopened = _read_rows(metrics), True
 
     def _add(self, epoch: int, values: _Row) -> None:
         self._rows[epoch] = self._rows.get(epoch, {}) | self._between | values
@@ -191,6 +187,14 @@ class RunLogger(CSVLogger):
     def _next_number(self) -> int:
         found = (re.fullmatch(r"version_(\d+)", path.name) for path in Path(self.root_dir).glob("version_*"))
         return max((int(match[1]) for match in found if match), default=-1) + 1
+
+
+def _read_rows(metrics: Path) -> dict[int, _Row]:
+    """Return the rows of a file by epoch; refuse those of another logger, which would be replaced."""
+    rows = read_cells(metrics)
+    if not all(map(is_row_of_an_epoch, rows)):
+        raise ValueError(f"{metrics} is of another logger, and would be replaced: move it away to resume")
+    return {int(row["epoch"]): {**row} for row in rows}
 
 
 def run_logger(trainer: Trainer) -> RunLogger | None:

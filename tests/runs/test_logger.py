@@ -216,3 +216,16 @@ def test_run_that_goes_on_with_another_logger_of_its_folder_keeps_the_rows(tmp_p
     again.fit(ImageClassifier(), data, ckpt_path=tmp_path / "a.ckpt", weights_only=True)
     rows = read_rows(tmp_path / "lightning_logs" / "mine" / "metrics.csv")
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+
+
+def test_run_that_goes_on_does_not_replace_the_rows_of_another_logger(tmp_path: Path) -> None:
+    data = Shapes10DataModule(train_images=128, val_size=0)
+    first = quiet_trainer(logger=RunLogger(tmp_path, version="mine"))
+    first.fit(ImageClassifier(), data)
+    first.save_checkpoint(tmp_path / "a.ckpt")
+    metrics = tmp_path / "lightning_logs" / "mine" / "metrics.csv"
+    metrics.write_text("epoch,loss\n0,2.0\n0,1.0\n")
+    again = quiet_trainer(logger=RunLogger(tmp_path, version="mine"), max_epochs=2)
+    with pytest.raises(ValueError, match="is of another logger, and would be replaced"):
+        again.fit(ImageClassifier(), data, ckpt_path=tmp_path / "a.ckpt", weights_only=True)
+    assert metrics.read_text() == "epoch,loss\n0,2.0\n0,1.0\n"
