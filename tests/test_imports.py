@@ -23,7 +23,7 @@ LAYERS = [
     {"optim", "networks"},
     {"data", "runs"},
     {"errors"},
-    {"text", "paths", "output"},
+    {"text", "paths", "output", "environment"},
 ]
 LAYER_OF = {folder: layer for layer, folders in enumerate(LAYERS) for folder in folders}
 

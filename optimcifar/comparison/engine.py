@@ -15,6 +15,7 @@ from distributed.scheduler import KilledWorker
 from optimcifar.comparison import worker
 from optimcifar.comparison.plan import Run
 from optimcifar.comparison.worker import RunEnd
+from optimcifar.environment import restored_environment
 from optimcifar.errors import UsageError, error_message
 
 # A run whose worker dies is retried from its last checkpoint, until it has cost so many workers.
@@ -56,19 +57,17 @@ def connect(jobs: int | None, scheduler: str | None) -> Iterator[Client]:
 @contextmanager
 def _restored_process() -> Iterator[None]:
     """Silence dask's log and resource_tracker's warnings; restore the environment, which dask changes, afterwards."""
-    logger, variables = logging.getLogger("distributed"), dict(os.environ)
+    logger = logging.getLogger("distributed")
     level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    # The tracker is a process of its own, which inherits this. It would complain about killed workers.
-    ignored = "ignore:resource_tracker:UserWarning"
-    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), ignored)))
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        for name in os.environ.keys() - variables.keys():
-            del os.environ[name]
-        os.environ.update(variables)
+    with restored_environment():
+        logger.setLevel(logging.CRITICAL)
+        # The tracker is a process of its own, which inherits this. It would complain about killed workers.
+        ignored = "ignore:resource_tracker:UserWarning"
+        os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), ignored)))
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
 
 
 def _local_cluster(jobs: int | None) -> SpecCluster:

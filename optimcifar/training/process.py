@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from optimcifar.environment import restored_environment
 from optimcifar.errors import UsageError
 
 # Warnings about what is intended here: small runs without loader workers or validation, options given by a program,
@@ -44,7 +45,7 @@ def command_line_settings() -> Iterator[None]:
         UsageError: in place of Lightning's MisconfigurationException.
     """
     with ExitStack() as stack:
-        stack.callback(_restore_environment, dict(os.environ))
+        stack.enter_context(restored_environment())
         folder = os.getcwd()
         if folder not in sys.path:
             sys.path.append(folder)
@@ -60,13 +61,6 @@ def command_line_settings() -> Iterator[None]:
             yield
         except MisconfigurationException as error:
             raise UsageError(str(error)) from error
-
-
-def _restore_environment(variables: dict[str, str]) -> None:
-    """Restore the environment, in which strategies leave variables that would mislead those of the next run."""
-    for name in os.environ.keys() - variables.keys():
-        del os.environ[name]
-    os.environ.update(variables)
 
 
 @contextmanager
