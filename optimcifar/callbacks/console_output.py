@@ -14,7 +14,7 @@ from optimcifar.callbacks.base import EpochMetrics, device_name
 from optimcifar.callbacks.descriptions import call_text, constructor_arguments, schedule_text
 from optimcifar.callbacks.weight_averages import WeightAverages
 from optimcifar.data.datamodule import image_data
-from optimcifar.optim.horizons import run_length
+from optimcifar.optim.horizons import callbacks_of, run_length
 from optimcifar.optim.schedule_notes import check_reaches_end, schedule_notes
 from optimcifar.optim.types import LRInterval
 from optimcifar.runs.folder import AVERAGES
@@ -63,7 +63,7 @@ class EpochLines(EpochMetrics):
                 _print(f"           group {number}: {_group_options(group, optimizer.defaults)}")
         for line in schedule_lines(trainer):
             _print(line)
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        for callback in callbacks_of(trainer):
             if isinstance(callback, (StochasticWeightAveraging, WeightAverages)):
                 _print(f"averaging  {call_text(callback, constructor_arguments(callback))}")
 

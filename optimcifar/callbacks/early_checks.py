@@ -17,12 +17,11 @@ from optimcifar.callbacks.epoch_end_weight_averaging import EpochEndWeightAverag
 from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates
 from optimcifar.callbacks.weight_averages import WeightAverages
 from optimcifar.errors import UsageError
-from optimcifar.optim.horizons import run_length
+from optimcifar.optim.horizons import callbacks_of, run_length
 from optimcifar.text import count
 
 # What ImageClassifier and RunSummary log in every epoch.
 _TRAINING_METRICS = ("lr", "train_loss", "train_acc", "seconds")
-
 
 # One of these attributes of the module.
 _NEEDED: dict[type[Callback], tuple[str, ...]] = {
@@ -51,7 +50,7 @@ class EarlyChecks(Callback):
         """
         for kind, attributes in _NEEDED.items():
             missing = not any(hasattr(pl_module, name) for name in attributes)
-            if missing and any(isinstance(callback, kind) for callback in _callbacks(trainer)):
+            if missing and any(isinstance(callback, kind) for callback in callbacks_of(trainer)):
                 raise UsageError(
                     f"{kind.__name__} needs a module with the attribute {attributes[0]!r}, and "
                     f"{type(pl_module).__name__} has none: leave it out"
@@ -65,7 +64,7 @@ class EarlyChecks(Callback):
         """
         _check_monitors(trainer)
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            for callback in _callbacks(trainer):
+            for callback in callbacks_of(trainer):
                 if isinstance(callback, StochasticWeightAveraging) and not isinstance(
                     callback, EpochEndWeightAveraging
                 ):
@@ -77,7 +76,7 @@ class EarlyChecks(Callback):
 def _check_monitors(trainer: Trainer) -> None:
     if any(
         type(callback).__module__.partition(".")[0] not in ("lightning", "optimcifar")
-        for callback in _callbacks(trainer)
+        for callback in callbacks_of(trainer)
     ):
         return
     logged = sorted(_logged_metrics(trainer))
@@ -95,7 +94,7 @@ def _check_monitors(trainer: Trainer) -> None:
 
 def _monitors(trainer: Trainer) -> Iterator[tuple[str, str]]:
     """Yield the classes that follow a metric, and its name."""
-    for callback in _callbacks(trainer):
+    for callback in callbacks_of(trainer):
         monitor = getattr(callback, "monitor", None)
         # EarlyStopping can be told to go on without its metric.
         if isinstance(monitor, str) and getattr(callback, "strict", True) and monitor not in ("epoch", "step"):
@@ -111,7 +110,7 @@ def _logged_metrics(trainer: Trainer) -> Iterator[str]:
     if not _has_validation(trainer):
         return
     first = {
-        name: epoch for callback in _callbacks(trainer) for name, epoch in _first_epochs(callback, trainer).items()
+        name: epoch for callback in callbacks_of(trainer) for name, epoch in _first_epochs(callback, trainer).items()
     }
     suffixes = ["", *(f"_{name}" for name, epoch in first.items() if epoch <= trainer.current_epoch + 1)]
     yield from (f"val_{metric}{suffix}" for metric in ("loss", "acc") for suffix in suffixes)
@@ -136,7 +135,7 @@ def _first_epochs(callback: Callback, trainer: Trainer) -> dict[str, int]:
 
 def _is_logged_by_layer(monitor: str, trainer: Trainer) -> bool:
     prefixes = ("grad_norm_", "update_ratio_")
-    return monitor.startswith(prefixes) and any(isinstance(c, GradientsAndUpdates) for c in _callbacks(trainer))
+    return monitor.startswith(prefixes) and any(isinstance(c, GradientsAndUpdates) for c in callbacks_of(trainer))
 
 
 def _check_stochastic_averaging(callback: StochasticWeightAveraging, trainer: Trainer) -> None:
@@ -167,8 +166,3 @@ def _check_averaging(callback: WeightAveraging, trainer: Trainer) -> None:
             f"{type(callback).__name__} does not average within the run's {count(epochs, 'epoch')}, "
             f"{count(steps, 'step')}: train longer, or let it start earlier"
         )
-
-
-def _callbacks(trainer: Trainer) -> list[Callback]:
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return callbacks

@@ -11,12 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelSummary, ProgressBar
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from optimcifar.callbacks.descriptions import constructor_arguments
+from optimcifar.optim.horizons import callbacks_of
 from optimcifar.optim.schedules import schedule_parts
 from optimcifar.runs.provenance import import_path
 
@@ -135,7 +136,6 @@ def _data(trainer: Trainer) -> dict[str, Any]:
 
 
 def _from_trainer(trainer: Trainer) -> dict[str, Any]:
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    others = [c for c in callbacks if not isinstance(c, (Checkpoint, ModelSummary, ProgressBar))]
+    others = [c for c in callbacks_of(trainer) if not isinstance(c, (Checkpoint, ModelSummary, ProgressBar))]
     settings: dict[str, Any] = {name: getattr(trainer, name) for name in _TRAINER_SETTINGS}
     return settings | {"callbacks": [_spec(type(c), constructor_arguments(c)) for c in others]}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from optimcifar.callbacks.base import EpochMetrics, SummarySource, batch_size, device_name, goes_on, was_started
@@ -19,6 +19,7 @@ from optimcifar.callbacks.metrics_row import METRICS_ROW
 from optimcifar.callbacks.start_hashes import start_hashes
 from optimcifar.callbacks.training_clock import TrainingClock
 from optimcifar.data.datamodule import image_data
+from optimcifar.optim.horizons import callbacks_of
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.runs.logger import run_folder
 from optimcifar.runs.provenance import import_path, versions
@@ -159,9 +160,8 @@ class RunSummary(EpochMetrics):
 
 
 def _values_of_other_callbacks(trainer: Trainer) -> dict[str, Any]:
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     values: dict[str, Any] = {}
-    for callback in callbacks:
+    for callback in callbacks_of(trainer):
         if isinstance(callback, SummarySource):
             values |= callback.summary_values(trainer)
     return values

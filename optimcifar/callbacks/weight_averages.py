@@ -24,6 +24,7 @@ from optimcifar.callbacks.averaging import (
 from optimcifar.callbacks.base import goes_on, was_started
 from optimcifar.callbacks.batch_norm import dtype_of, modes, refresh_batch_norm
 from optimcifar.data.images import Images
+from optimcifar.optim.horizons import callbacks_of
 
 
 class WeightAverages(Callback):
@@ -81,8 +82,7 @@ class WeightAverages(Callback):
         if stage != "fit":
             return
         self._saved = False
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        averaged_already = any(isinstance(callback, StochasticWeightAveraging) for callback in callbacks)
+        averaged_already = any(isinstance(other, StochasticWeightAveraging) for other in callbacks_of(trainer))
         keeps_swa = self.swa_epoch_start is not None and not averaged_already
         if keeps_swa:
             refuse_late_start(self.swa_epoch_start, trainer)  # type: ignore[arg-type]  # not None

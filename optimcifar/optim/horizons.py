@@ -128,7 +128,7 @@ def _steps_in_epoch(trainer: Trainer, epoch: int) -> int:
     ``trainer.estimated_stepping_batches`` does not know accumulation that changes by epoch.
     """
     factor: int = trainer.accumulate_grad_batches
-    for callback in _callbacks(trainer):
+    for callback in callbacks_of(trainer):
         if isinstance(callback, GradientAccumulationScheduler):
             factor = callback.get_accumulate_grad_batches(epoch)
     return math.ceil(trainer.num_training_batches / factor)
@@ -139,12 +139,13 @@ def _epochs(trainer: Trainer) -> float:
     if trainer.max_epochs in (None, -1):
         return math.inf
     # Lightning's weight averaging adds an epoch that only updates BatchNorm, once the run starts.
-    averaging = (callback for callback in _callbacks(trainer) if isinstance(callback, StochasticWeightAveraging))
+    averaging = (callback for callback in callbacks_of(trainer) if isinstance(callback, StochasticWeightAveraging))
     added = any(getattr(callback, "_max_epochs", None) == trainer.max_epochs - 1 for callback in averaging)
     return trainer.max_epochs - added
 
 
-def _callbacks(trainer: Trainer) -> list[Callback]:
+def callbacks_of(trainer: Trainer) -> list[Callback]:
+    """Return a trainer's callbacks, an attribute that Lightning does not declare."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return callbacks
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 from torch import Tensor, nn
+
+from optimcifar.optim.horizons import callbacks_of
 
 
 def random_states() -> dict[str, Any]:
@@ -103,8 +105,7 @@ def restart_averaging(trainer: Trainer, module: LightningModule) -> None:
     It does so at the start of an epoch only. ``EpochEndWeightAveraging`` does it by itself.
     """
     if trainer.fit_loop.restarted_mid_epoch:
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        for callback in callbacks:
+        for callback in callbacks_of(trainer):
             if type(callback) is StochasticWeightAveraging:
                 callback.on_train_epoch_start(trainer, module)
 

@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import Timer
 from optimcifar.callbacks.evaluation import EvaluationSummary
 from optimcifar.errors import UsageError
 from optimcifar.optim.building import ScheduleError
+from optimcifar.optim.horizons import callbacks_of
 from optimcifar.optim.types import OptimizerCallable
 from optimcifar.runs.folder import AVERAGES, ENDED, RunFolder
 from optimcifar.runs.logger import run_folder, run_logger
@@ -155,7 +156,7 @@ class TrainingRun:
         trainer, checkpoint = self.trainer, self._cli.command_arguments["ckpt_path"]
         if trainer.limit_train_batches == 0:
             return UsageError("there is nothing to train: limit_train_batches is 0")
-        if any(isinstance(callback, Timer) and not callback.time_remaining() for callback in trainer.callbacks):  # type: ignore[attr-defined]
+        if any(isinstance(callback, Timer) and not callback.time_remaining() for callback in callbacks_of(trainer)):
             return UsageError("there is nothing to train: max_time is over before the first step")
         limit = (
             f"max_steps is {trainer.max_steps}" if trainer.max_steps != -1 else f"max_epochs is {trainer.max_epochs}"
@@ -175,7 +176,7 @@ class TrainingRun:
         if written and not summary:
             summary = written.read_summary()
             status = status if error else summary.get("status", status)
-        measured = self._cli.summary in self.trainer.callbacks  # type: ignore[attr-defined]
+        measured = self._cli.summary in callbacks_of(self.trainer)
         if measured and self.trainer.is_global_zero and not summary and error is None:
             status, error = "failed", self._nothing_left()
         return RunOutcome(status, summary, written, error)
