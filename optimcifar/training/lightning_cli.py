@@ -6,6 +6,7 @@ import inspect
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ class TrainingCLI(LightningCLI):
 
     def _require_same_model(self) -> None:
         """Refuse to go on with other settings of the model than the checkpoint's, which are as YAML holds them."""
-        known, model = self._checkpoint_defaults, self._written_config()["model"]
+        known, model = self._checkpoint_defaults, self._written_config["model"]
         for key in MODEL_ARGUMENTS:
             if f"model.{key}" in known and model.get(key) != _plain(known[f"model.{key}"]):
                 raise UsageError(
@@ -174,6 +175,7 @@ class TrainingCLI(LightningCLI):
                     "same settings only; leave the option out, or start a new run without --ckpt_path"
                 )
 
+    @cached_property
     def _written_config(self) -> dict[str, Any]:
         """Return the configuration as YAML holds it; Lightning's own dump fails at some objects."""
         config: dict[str, Any] = yaml.safe_load(write_config(self.parser, without_objects(self.parser, self.config)))
@@ -214,7 +216,7 @@ class TrainingCLI(LightningCLI):
         Raises:
             ValueError: an argument is out of range.
         """
-        self.config_dump = self._written_config()  # Lightning puts these settings into checkpoints
+        self.config_dump = self._written_config  # Lightning puts these settings into checkpoints
         try:
             super().instantiate_classes()
         except ValueError as error:
