@@ -113,7 +113,7 @@ class Download(Archive):
     """The official archive that is still to be downloaded."""
 
     def prepare(self) -> None:
-        """Download the archive and unpack it. Folders made for a download that fails are removed.
+        """Download the archive and unpack it; remove the folders that a failed download has made.
 
         Raises:
             DataError: no mirror provided the archive.

@@ -62,7 +62,7 @@ def sorted_options(typed: Sequence[str]) -> list[Option]:
 
 
 def separate_options(typed: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the words that belong to no option, and the options; an option has at most one value."""
+    """Return the words outside of options, and those of the options, which take at most one value each."""
     others: list[str] = []
     words: list[str] = []
     for option in _split(typed):

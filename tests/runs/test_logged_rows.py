@@ -187,7 +187,7 @@ def test_values_of_every_hook_of_a_resumed_run_are_in_the_row_of_their_epoch(tmp
 
 
 class LogsByStep(ImageClassifier):
-    """Logs in every step, a step of its own counting among the values, as is usual for TensorBoard."""
+    """Logs in every step, and adds a ``step`` of its own to the values, as modules do for TensorBoard."""
 
     def training_step(self, batch: Images, batch_idx: int) -> Tensor:
         self.log_dict({"batch": float(batch_idx), "step": 1000.0}, on_step=True)
