@@ -18,10 +18,10 @@ LAYERS = [
     {"__main__"},
     {"cli"},
     {"comparison"},
-    {"training"},
+    {"training", "report"},
     {"callbacks"},
     {"optim", "networks"},
-    {"data", "runs"},
+    {"data", "runs", "statistics"},
     {"errors"},
     {"text", "paths", "output", "environment"},
 ]

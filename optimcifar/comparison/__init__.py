@@ -1,1 +1,1 @@
-"""``optimcifar compare`` and ``optimcifar report``: several configurations over several seeds, and what they show."""
+"""Train several configurations over several seeds."""

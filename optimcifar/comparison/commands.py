@@ -132,9 +132,9 @@ def report(args: list[str]) -> int:
 
 def _report(folders: list[Path], out: Path, baseline: str | None, target_acc: float | None) -> None:
     # These take a second or two to import.
-    from optimcifar.comparison.configurations import name_configurations
-    from optimcifar.comparison.report import write_report
-    from optimcifar.comparison.tables import Comparison
+    from optimcifar.report.analysis import Comparison
+    from optimcifar.report.configurations import name_configurations
+    from optimcifar.report.files import write_report
     from optimcifar.runs.results import read_runs
 
     read = [run for folder in folders for run in _in_entry_order(read_runs(folder), _read_choice(folder))]

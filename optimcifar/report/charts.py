@@ -8,9 +8,9 @@ from typing import Any
 
 import altair as alt
 
-from optimcifar.comparison.significance import Difference, Estimate, estimate
-from optimcifar.comparison.tables import Comparison
+from optimcifar.report.analysis import Comparison
 from optimcifar.runs.folder import AVERAGES
+from optimcifar.statistics.verdicts import Difference, Estimate, estimate
 
 # Okabe and Ito's colours, which colour-blind readers can distinguish, without yellow, which is too light for lines.
 # Beyond seven configurations the colours repeat with dashed lines and other points.

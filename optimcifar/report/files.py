@@ -14,9 +14,12 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from optimcifar.comparison.charts import Charts
-from optimcifar.comparison.configurations import short_value
-from optimcifar.comparison.significance import (
+from optimcifar.report.analysis import Comparison, ConfigurationRow, to_csv, unequal_starts, without_courses
+from optimcifar.report.charts import Charts
+from optimcifar.report.configurations import short_value
+from optimcifar.runs.atomic import write_atomically
+from optimcifar.runs.folder import AVERAGES
+from optimcifar.statistics.verdicts import (
     BETTER,
     FEWEST_SEEDS,
     LEVEL,
@@ -26,9 +29,6 @@ from optimcifar.comparison.significance import (
     Estimate,
     Highest,
 )
-from optimcifar.comparison.tables import Comparison, ConfigurationRow, to_csv, unequal_starts, without_courses
-from optimcifar.runs.atomic import write_atomically
-from optimcifar.runs.folder import AVERAGES
 from optimcifar.text import count
 
 _NAMES = {"val_acc": "validation accuracy", "test_acc": "test accuracy"}

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from optimcifar.comparison.configurations import differing_hyperparameters
-from optimcifar.comparison.significance import (
+from optimcifar.report.configurations import differing_hyperparameters
+from optimcifar.runs.folder import AVERAGES, ENDED, WEIGHTS
+from optimcifar.runs.results import RunResult
+from optimcifar.statistics.verdicts import (
     NO_DIFFERENCE,
     WITHHELD,
     Difference,
@@ -22,8 +24,6 @@ from optimcifar.comparison.significance import (
     estimate,
     highest,
 )
-from optimcifar.runs.folder import AVERAGES, ENDED, WEIGHTS
-from optimcifar.runs.results import RunResult
 
 #: The metrics whose mean and interval a configuration's row has.
 METRICS = (

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from helpers import Outcome, make_comparison, make_run
 
-from optimcifar.comparison.report import verdict_lines
-from optimcifar.comparison.tables import Comparison, to_csv
+from optimcifar.report.analysis import Comparison, to_csv
+from optimcifar.report.files import verdict_lines
 from optimcifar.runs.folder import RunFolder
 from optimcifar.runs.results import read_run
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from optimcifar.comparison.significance import compare, estimate, highest
+from optimcifar.statistics.verdicts import compare, estimate, highest
 
 
 def by_seed(values: list[float]) -> dict[int, float]:

@@ -1,0 +1,1 @@
+"""The results of runs in words, tables, pictures and a page."""

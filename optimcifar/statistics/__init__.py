@@ -1,0 +1,1 @@
+"""Means, intervals, verdicts and their power. Knows nothing of runs."""
