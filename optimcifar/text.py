@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _LONGEST_LINE = 300
 
@@ -20,6 +20,11 @@ def listing(names: Iterable[str]) -> str:
     every = list(names)
     shown = ", ".join(every[:_MOST_NAMES]) or "nothing"
     return f"{shown} and {len(every) - _MOST_NAMES} more" if len(every) > _MOST_NAMES else shown
+
+
+def conjunction(names: Sequence[str]) -> str:
+    """Join names: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def first_lines(text: str) -> str:

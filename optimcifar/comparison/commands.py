@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optimcifar.errors import UsageError, UsageParser
 from optimcifar.paths import expand_home
-from optimcifar.runs.atomic import write_atomically
 from optimcifar.text import count
 from optimcifar.training.option_order import separate_options
 
 if TYPE_CHECKING:
-    from optimcifar.runs.results import RunResult
-
-# What a comparison was asked for, in its folder.
-_CHOICE = "comparison.json"
+    from optimcifar.report.comparison import Comparison
 
 _EXAMPLES = """\
 examples:
@@ -88,6 +83,8 @@ def compare(args: list[str]) -> int:
     from optimcifar.comparison.engine import check_runs, connect, make_runs
     from optimcifar.comparison.progress import RunTable
     from optimcifar.comparison.settings import refuse_changes, refuse_equal_configurations
+    from optimcifar.report.comparison import read_comparison
+    from optimcifar.report.design import Design
 
     what = f"{count(len(entries), 'configuration')}, {count(len(seeds), 'seed')}: {count(len(runs), 'run')}"
     print(f"{what}, in {options.out}", flush=True)
@@ -95,9 +92,8 @@ def compare(args: list[str]) -> int:
         configurations = check_runs(client, runs)
         refuse_equal_configurations(runs, configurations)
         refuse_changes(runs, configurations)
-        choice: dict[str, Any] = {"configurations": [entry.name for entry in entries], "baseline": baseline}
-        choice["target_acc"] = options.target_acc
-        write_atomically(options.out / _CHOICE, json.dumps(choice) + "\n")
+        names = tuple(entry.name for entry in entries)
+        Design(names, baseline, options.target_acc, tuple(seeds)).write(options.out)
         try:
             with RunTable(runs) as table:
                 ends = make_runs(client, runs, table.show)
@@ -107,7 +103,7 @@ def compare(args: list[str]) -> int:
             ) from None
     failed = [run for run, end in ends.items() if end.status == "failed"]
     if len(failed) < len(runs):
-        _report([options.out], options.out, baseline, options.target_acc)
+        _report(read_comparison(options.out), options.out)
     if failed:
         print(f"optimcifar: {len(failed)} of {len(runs)} runs failed", file=sys.stderr)
     return 1 if failed else 0
@@ -122,37 +118,22 @@ def report(args: list[str]) -> int:
     """
     options = _report_parser().parse_intermixed_args(args)
     _check_numbers(options)
-    options.folders = [expand_home(folder) for folder in options.folders]
-    options.out = expand_home(options.out or options.folders[0])
-    before = _read_choice(options.folders[0])
-    target = options.target_acc if options.target_acc is not None else before.get("target_acc")
-    _report(options.folders, options.out, options.baseline or before.get("baseline"), target)
+
+    # It takes a second or two to import.
+    from optimcifar.report.comparison import read_comparison
+
+    found = read_comparison(*options.folders, baseline=options.baseline, target_acc=options.target_acc)
+    _report(found, expand_home(options.out or options.folders[0]))
     return 0
 
 
-def _report(folders: list[Path], out: Path, baseline: str | None, target_acc: float | None) -> None:
-    # These take a second or two to import.
-    from optimcifar.report.analysis import Comparison
-    from optimcifar.report.configurations import name_configurations
+def _report(comparison: Comparison, out: Path) -> None:
+    # It takes a second or two to import.
     from optimcifar.report.files import write_report
-    from optimcifar.runs.results import read_runs
 
-    read = [run for folder in folders for run in _in_entry_order(read_runs(folder), _read_choice(folder))]
-    runs = name_configurations(read)
-    names = list(dict.fromkeys(run.name for run in runs))
-    # A comparison's own baseline may have a longer name among the runs of others.
-    before = {run.entry: run.name for run in reversed(runs) if run.entry}
-    chosen = before.get(baseline, baseline) if baseline and baseline not in names else baseline
-    comparison = Comparison(runs, _choose_baseline(names, chosen), target_acc)
     write_report(comparison, out)
     print("\n".join(["", (out / "summary.md").read_text(encoding="utf-8").rstrip()]))
     print(f"\nthe report is {out / 'report.html'}; its tables and pictures lie beside it")
-
-
-def _in_entry_order(runs: list[RunResult], choice: dict[str, Any]) -> list[RunResult]:
-    """Return runs in the order in which their configurations were named, followed by the others."""
-    order = choice.get("configurations", [])
-    return sorted(runs, key=lambda run: order.index(run.entry) if run.entry in order else len(order))
 
 
 def _check_numbers(options: argparse.Namespace) -> None:
@@ -166,19 +147,3 @@ def _choose_baseline(names: list[str], baseline: str | None) -> str:
     if baseline is not None and baseline not in names:
         raise UsageError(f"--baseline must be one of {', '.join(names)}; got {baseline!r}")
     return baseline or names[0]
-
-
-def _read_choice(folder: Path) -> dict[str, Any]:
-    """Return the configurations, the baseline and the target of the comparison in a folder, if it holds one.
-
-    Raises:
-        RuntimeError: the file is damaged.
-    """
-    path = folder / _CHOICE
-    if not path.exists():
-        return {}
-    try:
-        choice = json.loads(path.read_text(encoding="utf-8"))
-        return {"configurations": list(choice["configurations"]), **choice}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RuntimeError(f"{path} is damaged: remove it, and name the --baseline again") from error

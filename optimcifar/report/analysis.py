@@ -1,53 +1,50 @@
-"""The figures of a comparison: a row per run, and a row per configuration."""
+"""The analysis of runs: what is compared, the verdicts, and the figures of every configuration."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from optimcifar.report.configurations import differing_hyperparameters
+from optimcifar.report.design import Design
 from optimcifar.runs.folder import AVERAGES, ENDED, WEIGHTS
 from optimcifar.runs.results import RunResult
-from optimcifar.statistics.verdicts import (
-    NO_DIFFERENCE,
-    WITHHELD,
-    Difference,
-    Estimate,
-    Highest,
-    compare,
-    estimate,
-    highest,
-)
+from optimcifar.statistics.best_set import BestSet, best_set
+from optimcifar.statistics.estimates import Estimate, estimate, is_at_chance
+from optimcifar.statistics.power import seeds_needed, smallest_difference, typical_spread
+from optimcifar.statistics.samples import Pairs
+from optimcifar.statistics.stages import FALSE_VERDICTS, Stage
+from optimcifar.statistics.verdicts import Difference, judge
 
-#: The metrics whose mean and interval a configuration's row has.
+#: The metrics whose mean and interval a configuration has.
 METRICS = (
     *("train_loss", "val_acc", "test_acc"),
     *(f"{metric}_{average}" for average in AVERAGES for metric in ("val_acc", "test_acc")),
 )
 
-#: The figures whose mean a configuration's row has.
+#: The figures whose mean a configuration has.
 COSTS = ("best_val_acc", "train_seconds", "images_per_second", "optimizer_step_ms", "optimizer_state_bytes")
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Analysis:
     """Runs, and the baseline that their configurations are compared with. All results are computed once.
 
     Attributes:
         runs: all runs, with the names of their configurations.
         baseline: the name of the configuration that the others are compared with.
         target_acc: a validation accuracy, 0 to 1, to which epochs and seconds are counted; None for none.
+        design: how the comparison was planned; a single look at all seeds if it was not.
     """
 
-    runs: list[RunResult]
+    runs: list[RunResult] = field(repr=False)
     baseline: str
     target_acc: float | None = None
+    design: Design = field(default_factory=Design)
 
     @cached_property
     def names(self) -> list[str]:
@@ -69,50 +66,99 @@ class Comparison:
     def averaged(self) -> list[tuple[str, str]]:
         """The averages that runs have, as pairs of configuration and average."""
         pairs = ((name, average) for name in self.names for average in AVERAGES)
-        return [(n, average) for n, average in pairs if any(map(math.isfinite, self.values(n, average).values()))]
+        return [
+            (name, average)
+            for name, average in pairs
+            if any(math.isfinite(self._last_value(run, average)) for run in self.ended(name))
+        ]
 
     @cached_property
-    def differences(self) -> dict[str, Difference]:
-        """The difference of each configuration from the baseline, paired by seed."""
-        baseline, comparisons = self.values(self.baseline), max(len(self.names) - 1, 1)
-        return {name: compare(self.values(name), baseline, comparisons) for name in self.names}
+    def stages(self) -> list[Stage]:
+        """The looks at the verdicts."""
+        return self.design.planned_stages({run.seed for run in self.runs if run.seed is not None})
+
+    @cached_property
+    def differences(self) -> list[Difference]:
+        """The difference of each other configuration from the baseline, paired by seed."""
+        values = {name: self.values(name) for name in self.names}
+        others = [name for name in self.names if name != self.baseline]
+        pairs = [Pairs.of(name, self.baseline, values, self.collapsed) for name in others]
+        return judge(pairs, self.stages, planned=self.comparisons)
+
+    @property
+    def comparisons(self) -> int:
+        """The number of planned comparisons with the baseline."""
+        return max(len(self.names), len(self.design.configurations)) - 1
 
     @cached_property
     def gains(self) -> dict[tuple[str, str], Difference]:
         """The difference of each average in ``averaged`` from the final weights of the same runs."""
-        return {
-            (name, average): compare(self.values(name, average), self.values(name), len(self.averaged))
-            for name, average in self.averaged
-        }
+        pairs = []
+        for name, average in self.averaged:
+            values = {average: self.values(name, average), name: self.values(name)}
+            pairs.append(Pairs.of(average, name, values, self.collapsed))
+        return dict(zip(self.averaged, judge(pairs, self.stages), strict=True))
 
     @cached_property
-    def highest(self) -> Highest | None:
-        """The configuration with the highest mean, and how the others compare with it; None if none has a mean."""
-        return highest({name: self.values(name) for name in self.names})
-
-    def is_among_the_best(self, name: str) -> bool | None:
-        """Return whether a configuration is not distinguishable from the best one; None if they cannot be compared."""
-        if self.highest is None:
-            return None
-        verdict = self.highest.verdicts.get(name, NO_DIFFERENCE)
-        return None if verdict.startswith(WITHHELD) else verdict == NO_DIFFERENCE
+    def best(self) -> BestSet:
+        """The configurations among which the best one is."""
+        return best_set({name: self.values(name) for name in self.names}, self.collapsed, self.stages)
 
     @cached_property
-    def run_rows(self) -> list[RunRow]:
-        """A row per run."""
-        return [_run_row(run, self.target_acc) for run in self.runs]
+    def spread(self) -> float:
+        """The typical standard deviation of paired differences; NaN if nothing was compared."""
+        return typical_spread((found.sd, found.n) for found in self.differences if math.isfinite(found.low))
 
     @cached_property
-    def rows(self) -> list[ConfigurationRow]:
-        """A row per configuration."""
-        return [_configuration_row(self, name) for name in self.names]
+    def smallest_difference(self) -> float:
+        """The smallest true difference that would have been shown with 80 % power; NaN if nothing was compared."""
+        pairs = [found.n for found in self.differences if math.isfinite(found.low)]
+        if not pairs or self.spread == 0:
+            return math.nan
+        n = len(self.stages[-1].seeds) if self.design.stages else statistics.median_low(pairs)
+        return smallest_difference(self.spread, n, self.comparisons * FALSE_VERDICTS / self.stages[-1].level)
+
+    def seeds_needed(self, found: Difference) -> float:
+        """Return how many seeds a comparison would need at the difference measured; infinity if none would do."""
+        spread = typical_spread([(found.sd, found.n)])
+        return seeds_needed(found.mean, spread, FALSE_VERDICTS / found.level) if spread else math.inf
+
+    @cached_property
+    def collapsed(self) -> dict[str, frozenset[int]]:
+        """By configuration, the seeds whose runs diverged or ended at chance level."""
+        found = {name: [run for run in self.ended(name) if self.is_collapsed(run)] for name in self.names}
+        return {name: frozenset(run.seed for run in runs if run.seed is not None) for name, runs in found.items()}
+
+    @cached_property
+    def configurations(self) -> list[Configuration]:
+        """The figures of every configuration, the highest mean first; those without a mean come last."""
+        found = [_configuration(self, name) for name in self.names]
+
+        def order(configuration: Configuration) -> float:
+            mean = configuration.metrics[self.measure].mean
+            return math.inf if math.isnan(mean) else -mean
+
+        return sorted(found, key=order)
 
     def ended(self, name: str) -> list[RunResult]:
         """Return the runs of a configuration that finished or diverged."""
         return [run for run in self.runs if run.name == name and run.status in ENDED]
 
+    def difference(self, name: str) -> Difference | None:
+        """Return the difference of a configuration from the baseline; None for the baseline itself."""
+        return next((found for found in self.differences if found.configuration == name), None)
+
     def measured(self, run: RunResult, weights: str = "last") -> float:
-        """Return what is compared, of a run's final weights or of an average, see ``WEIGHTS``."""
+        """Return what is compared, of a run's final weights or of an average, see ``WEIGHTS``.
+
+        A run that diverged before it was measured is at chance level: its weights give every image the same class.
+        """
+        value = self._last_value(run, weights)
+        if math.isnan(value) and run.status == "diverged" and (classes := run.summary.get("classes")):
+            return 1 / int(classes)
+        return value
+
+    def _last_value(self, run: RunResult, weights: str) -> float:
         if self.measure == "test_acc":
             return run.tests.get(weights, math.nan)
         return run.final(f"val_acc{WEIGHTS[weights]}")
@@ -121,55 +167,41 @@ class Comparison:
         """Return what is compared by seed; runs without a seed are never paired."""
         return {run.seed: self.measured(run, weights) for run in self.ended(name) if run.seed is not None}
 
+    def is_at_chance(self, run: RunResult) -> bool:
+        """Return whether a run ended with what guessing gives; False where the number of classes is not known."""
+        classes = run.summary.get("classes")
+        images = run.test_images if self.measure == "test_acc" else run.summary.get("val_images")
+        return is_at_chance(self.measured(run), classes, images) if classes and images else False
+
+    def is_collapsed(self, run: RunResult) -> bool:
+        """Return whether a run diverged or ended at chance level."""
+        return run.status == "diverged" or self.is_at_chance(run)
+
+    def best_epoch(self, run: RunResult) -> tuple[float, int | None]:
+        """Return a run's best validation accuracy and its epoch, from 1; NaN and None without validation."""
+        best, epoch = run.best()
+        return best, epoch or None
+
 
 @dataclass(frozen=True)
-class RunRow:
-    """The figures of a run.
+class Target:
+    """How many runs of a configuration reached the target accuracy, and when.
 
     Attributes:
-        run: the run.
-        best_val_acc: the best validation accuracy of all epochs.
-        best_epoch: its epoch, from 1; None without validation.
-        to_target: epochs and seconds to the target accuracy; None without a target.
+        reached: number of runs that reached it.
+        n: number of runs that are over, and whose epochs are known.
+        epochs: median of the epochs of those that reached it; NaN if none did.
+        seconds: median of their seconds of training.
     """
 
-    run: RunResult
-    best_val_acc: float
-    best_epoch: int | None
-    to_target: tuple[float, float] | None
-
-    def metric(self, name: str) -> float:
-        """Return one of ``METRICS``."""
-        prefix, _, average = name.partition("test_acc")
-        return self.run.final(name) if prefix else self.run.tests.get(average.lstrip("_") or "last", math.nan)
-
-    def cost(self, name: str) -> float | None:
-        """Return one of ``COSTS``."""
-        value: float | None = self.best_val_acc if name == "best_val_acc" else self.run.summary.get(name)
-        return value
-
-    def cells(self, hyperparameters: Sequence[str]) -> dict[str, Any]:
-        """Return the row of ``results.csv``."""
-        run = self.run
-        cells: dict[str, Any] = {
-            "configuration": run.name,
-            "seed": run.seed,
-            "status": run.status,
-            "epochs": run.epochs,
-        }
-        cells |= {name: run.hyperparameters.get(name) for name in hyperparameters}
-        cells["diverged_step"] = run.summary.get("diverged_step")
-        cells |= {"train_loss": run.final("train_loss"), "val_loss": run.final("val_loss")}
-        cells |= {name: self.metric(name) for name in METRICS if name != "train_loss"}
-        cells |= {"best_val_acc": self.best_val_acc, "best_epoch": self.best_epoch}
-        cells |= {name: self.cost(name) for name in COSTS if name != "best_val_acc"}
-        if self.to_target:
-            cells["epochs_to_target"], cells["seconds_to_target"] = self.to_target
-        return cells | {name: run.summary.get(name) for name in _START_HASHES}
+    reached: int
+    n: int
+    epochs: float
+    seconds: float
 
 
 @dataclass(frozen=True)
-class ConfigurationRow:
+class Configuration:
     """The figures of a configuration.
 
     Means and intervals are over its seeded runs that finished or diverged. If none of its runs is seeded, means are
@@ -179,13 +211,13 @@ class ConfigurationRow:
         name: its name.
         seeds: number of seeds.
         diverged: number of runs that diverged.
+        at_chance: number of runs that finished at chance level.
         not_finished: number of runs that neither finished nor diverged.
         metrics: means and intervals of ``METRICS``.
         costs: means of ``COSTS``; NaN for what was not measured.
-        to_target: medians of the epochs and the seconds to the target accuracy; None without a target.
-        difference: the difference from the baseline.
-        verdict: the verdict on it, or ``baseline``.
-        among_the_best: whether it is not distinguishable from the best configuration; None if they cannot be compared.
+        target: how many runs reached the target accuracy, and when; None without a target.
+        difference: the difference from the baseline; None for the baseline.
+        among_the_best: whether the best may be this one; None if it cannot be compared.
         gains: the difference of each of its averages from the final weights.
         hyperparameters: its settings.
     """
@@ -193,124 +225,64 @@ class ConfigurationRow:
     name: str
     seeds: int
     diverged: int
+    at_chance: int
     not_finished: int
     metrics: dict[str, Estimate]
     costs: dict[str, float]
-    to_target: tuple[float, float] | None
-    difference: Difference
-    verdict: str
+    target: Target | None
+    difference: Difference | None
     among_the_best: bool | None
     gains: dict[str, Difference]
     hyperparameters: dict[str, Any]
 
-    def cells(self, hyperparameters: Sequence[str]) -> dict[str, Any]:
-        """Return the row of ``summary.csv``."""
-        cells: dict[str, Any] = {"configuration": self.name}
-        cells |= {name: self.hyperparameters.get(name) for name in hyperparameters}
-        cells |= {"seeds": self.seeds, "diverged": self.diverged, "not_finished": self.not_finished}
-        for name, value in self.metrics.items():
-            cells |= _interval_cells(name, value)
-        cells |= self.costs
-        if self.to_target:
-            cells["epochs_to_target"], cells["seconds_to_target"] = self.to_target
-        cells |= _interval_cells("difference", self.difference)
-        cells |= {"verdict": self.verdict, "among_the_best": self.among_the_best}
-        for average in AVERAGES:
-            gain = self.gains.get(average, _NO_DIFFERENCE)
-            cells |= _interval_cells(f"{average}_gain", gain) | {f"{average}_verdict": gain.verdict}
-        return cells
+
+def metric_of(run: RunResult, name: str) -> float:
+    """Return one of ``METRICS`` of a run."""
+    prefix, _, average = name.partition("test_acc")
+    return run.final(name) if prefix else run.tests.get(average.lstrip("_") or "last", math.nan)
 
 
-_START_HASHES = {
-    "initial_weights_sha256": "initial weights",
-    "first_epoch_order_sha256": "images, their split or their order",
-}
-_NO_DIFFERENCE = Difference(math.nan, math.nan, math.nan, 0, "")
+def cost_of(run: RunResult, name: str) -> float | None:
+    """Return one of ``COSTS`` of a run."""
+    value: float | None = run.best()[0] if name == "best_val_acc" else run.summary.get(name)
+    return value
 
 
-def _interval_cells(name: str, value: Estimate | Difference) -> dict[str, float]:
-    return {name: value.mean, f"{name}_low": value.low, f"{name}_high": value.high}
-
-
-def _run_row(run: RunResult, target_acc: float | None) -> RunRow:
-    best, epoch = run.best()
-    return RunRow(run, best, epoch or None, None if target_acc is None else run.to_target(target_acc))
-
-
-def _configuration_row(comparison: Comparison, name: str) -> ConfigurationRow:
-    own = [row for row in comparison.run_rows if row.run.name == name]
-    ended = [row for row in own if row.run.status in ENDED]
-    seeded = [row for row in ended if row.run.seed is not None]
+def _configuration(analysis: Analysis, name: str) -> Configuration:
+    own = [run for run in analysis.runs if run.name == name]
+    ended = analysis.ended(name)
+    seeded = [run for run in ended if run.seed is not None]
     counted = seeded or ended
-    to_target = None
-    if comparison.target_acc is not None:
-        known = [row.to_target for row in counted if row.to_target and not math.isnan(row.to_target[0])]
-        reached = known or [(math.nan, math.nan)]
-        to_target = (statistics.median(e for e, _ in reached), statistics.median(s for _, s in reached))
-    gains = {average: comparison.gains[name, average] for n, average in comparison.averaged if n == name}
-    return ConfigurationRow(
+    best = analysis.best
+    return Configuration(
         name,
         seeds=len(seeded),
-        diverged=sum(row.run.status == "diverged" for row in own),
+        diverged=sum(run.status == "diverged" for run in own),
+        at_chance=sum(run.status == "finished" and analysis.is_at_chance(run) for run in own),
         not_finished=len(own) - len(ended),
-        metrics={metric: _mean([row.metric(metric) for row in counted], bool(seeded)) for metric in METRICS},
-        costs={cost: _mean_of_known([row.cost(cost) for row in counted]) for cost in COSTS},
-        to_target=to_target,
-        difference=comparison.differences[name],
-        verdict="baseline" if name == comparison.baseline else comparison.differences[name].verdict,
-        among_the_best=comparison.is_among_the_best(name),
-        gains=gains,
-        hyperparameters=next((row.run.hyperparameters for row in own if row.run.hyperparameters), {}),
+        metrics={metric: _metric(analysis, metric, counted, bool(seeded)) for metric in METRICS},
+        costs={cost: _mean_of_known([cost_of(run, cost) for run in counted]) for cost in COSTS},
+        target=None if analysis.target_acc is None else _target(counted, analysis.target_acc),
+        difference=analysis.difference(name),
+        among_the_best=None if name in best.not_comparable else name in best.members,
+        gains={average: gain for (of, average), gain in analysis.gains.items() if of == name},
+        hyperparameters=next((run.hyperparameters for run in own if run.hyperparameters), {}),
     )
 
 
-def _mean(values: list[float], seeded: bool) -> Estimate:
-    if not values:
-        return Estimate(math.nan, math.nan, math.nan, 0)
-    found = estimate(values)
-    return found if seeded else Estimate(found.mean, math.nan, math.nan, found.n)
+def _metric(analysis: Analysis, metric: str, runs: list[RunResult], seeded: bool) -> Estimate:
+    values = [analysis.measured(run) if metric == analysis.measure else metric_of(run, metric) for run in runs]
+    found = estimate(values) if metric == "train_loss" else estimate(values, least=0, most=1)
+    return found if seeded else Estimate(found.mean, math.nan, math.nan, found.n, found.missing)
 
 
-def _mean_of_known(values: list[float | None]) -> float:
-    known = [value for value in values if value is not None]
+def _mean_of_known(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None and math.isfinite(value)]
     return statistics.fmean(known) if known else math.nan
 
 
-def unequal_starts(runs: list[RunResult]) -> list[str]:
-    """Return a line for each seed whose runs did not start alike, by the hashes in their summaries."""
-    lines = []
-    for seed in sorted({run.seed for run in runs if run.seed is not None}):
-        of_seed = [run for run in runs if run.seed == seed]
-        for key, what in _START_HASHES.items():
-            if len({run.summary[key] for run in of_seed if run.summary.get(key) is not None}) > 1:
-                lines.append(
-                    f"Runs with seed {seed} differ in their {what}: the differences between them are not due to the "
-                    "optimizer alone."
-                )
-    return lines
-
-
-def without_courses(runs: list[RunResult]) -> list[str]:
-    """Return a line if runs have no table of their epochs."""
-    found = [run.name for run in runs if run.epochs and not run.rows]
-    if not found:
-        return []
-    return [
-        f"No metrics.csv of RunLogger in {', '.join(dict.fromkeys(found))}: the last epoch's figures are those of "
-        "summary.json, and those of the other epochs are not known."
-    ]
-
-
-def to_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Return rows as CSV, floats with seven digits."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.7g}"
-    return value
+def _target(runs: Sequence[RunResult], accuracy: float) -> Target:
+    known = [found for run in runs if not math.isnan((found := run.to_target(accuracy))[0])]
+    reached = [found for found in known if math.isfinite(found[0])]
+    epochs, seconds = zip(*reached, strict=True) if reached else ((math.nan,), (math.nan,))
+    return Target(len(reached), len(known), statistics.median(epochs), statistics.median(seconds))

@@ -8,9 +8,10 @@ from typing import Any
 
 import altair as alt
 
-from optimcifar.report.analysis import Comparison
+from optimcifar.report.analysis import Analysis
 from optimcifar.runs.folder import AVERAGES
-from optimcifar.statistics.verdicts import Difference, Estimate, estimate
+from optimcifar.statistics.estimates import Estimate, estimate
+from optimcifar.statistics.verdicts import Difference
 
 # Okabe and Ito's colours, which colour-blind readers can distinguish, without yellow, which is too light for lines.
 # Beyond seven configurations the colours repeat with dashed lines and other points.
@@ -28,13 +29,13 @@ class Charts:
     """Draws a comparison; a configuration has the same colour in every picture.
 
     Args:
-        comparison: the comparison.
+        analysis: what the runs show.
         selection: lets the legend switch configurations on and off, for a page.
     """
 
-    def __init__(self, comparison: Comparison, selection: bool = False) -> None:
-        self._comparison = comparison
-        names = comparison.names
+    def __init__(self, analysis: Analysis, selection: bool = False) -> None:
+        self._analysis = analysis
+        names = analysis.names
         cycle = len(_COLOURS)
         colours = [_COLOURS[i % cycle] for i in range(len(names))]
         dashes = [_DASHES[i // cycle % len(_DASHES)] for i in range(len(names))]
@@ -77,7 +78,7 @@ class Charts:
 
     def curve(self, metric: str, over: str) -> alt.LayerChart | None:
         """Return the mean over seeds of a metric, with a band of its 95 % interval."""
-        values = _curves(self._comparison, metric)
+        values = _curves(self._analysis, metric)
         if not values:
             return None
         titles = {
@@ -107,12 +108,12 @@ class Charts:
     def final(self) -> alt.LayerChart | None:
         """Return the final accuracy, one dot per run, with mean and interval."""
         values, means = [], []
-        for row in self._comparison.rows:
-            for run in self._comparison.ended(row.name):
-                value = self._comparison.measured(run)
+        for row in self._analysis.configurations:
+            for run in self._analysis.ended(row.name):
+                value = self._analysis.measured(run)
                 if math.isfinite(value):
                     values.append({"configuration": row.name, "seed": run.seed, "value": value})
-            found = row.metrics[self._comparison.measure]
+            found = row.metrics[self._analysis.measure]
             if math.isfinite(found.mean):
                 means.append({"configuration": row.name, "seeds": found.n, **_interval(found)})
         if not values:
@@ -144,15 +145,13 @@ class Charts:
     def differences(self) -> alt.LayerChart | None:
         """Return the differences from the baseline, paired by seed, with their corrected intervals."""
         values = []
-        for name in self._comparison.names:
-            if name != self._comparison.baseline:
-                found = self._comparison.differences[name]
-                if math.isfinite(found.mean):
-                    interval = _interval(found)
-                    values.append({"configuration": name, "seeds": found.n, "verdict": found.verdict, **interval})
+        for found in self._analysis.differences:
+            if math.isfinite(found.mean):
+                own = {"configuration": found.configuration, "seeds": found.n, "verdict": found.verdict}
+                values.append(own | _interval(found))
         if not values:
             return None
-        title = f"{self._measure_title()}, difference from {self._comparison.baseline}"
+        title = f"{self._measure_title()}, difference from {self._analysis.baseline}"
         base = self._base(values).encode(y=self._rows(), color=self._row_colour)
         rule = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q")
         point = base.mark_point(filled=True, size=60).encode(
@@ -165,8 +164,8 @@ class Charts:
     def averages(self) -> alt.LayerChart | None:
         """Return the differences of averages from the final weights of the same runs, with corrected intervals."""
         values = []
-        for name, average in self._comparison.averaged:
-            found = self._comparison.gains[name, average]
+        for name, average in self._analysis.averaged:
+            found = self._analysis.gains[name, average]
             if math.isfinite(found.mean):
                 interval = {"verdict": found.verdict, **_interval(found)}
                 values.append({"configuration": name, "average": average, **interval})
@@ -187,8 +186,8 @@ class Charts:
 
     def layers(self, metric: str, title: str) -> alt.ConcatChart | None:
         """Return the mean over seeds of a metric that was logged for each layer, one small picture per layer."""
-        names = [name for run in self._comparison.runs for row in run.rows for name in row if name.startswith(metric)]
-        curves = {name: values for name in dict.fromkeys(names) if (values := _curves(self._comparison, name))}
+        names = [name for run in self._analysis.runs for row in run.rows for name in row if name.startswith(metric)]
+        curves = {name: values for name in dict.fromkeys(names) if (values := _curves(self._analysis, name))}
         scale, axis = _rate_scale([value for values in curves.values() for value in values])
         small = []
         for name, values in curves.items():
@@ -206,14 +205,14 @@ class Charts:
 
     def time_to_target(self) -> alt.LayerChart | None:
         """Return the seconds of training to the target accuracy, one dot per run that reached it."""
-        target = self._comparison.target_acc
+        target = self._analysis.target_acc
         if target is None:
             return None
         values = []
-        for row in self._comparison.run_rows:
-            epochs, seconds = row.to_target or (math.inf, math.inf)
+        for run in self._analysis.runs:
+            epochs, seconds = run.to_target(target)
             if math.isfinite(seconds):
-                own = {"configuration": row.run.name, "seed": row.run.seed}
+                own = {"configuration": run.name, "seed": run.seed}
                 values.append({**own, "seconds": seconds, "epochs": epochs})
         if not values:
             return None
@@ -233,7 +232,7 @@ class Charts:
 
     def _rows(self) -> alt.Y:
         # All configurations, also those without a value.
-        scale = alt.Scale(domain=self._comparison.names)
+        scale = alt.Scale(domain=self._analysis.names)
         return alt.Y("configuration:N", scale=scale, sort=None, title=None, axis=alt.Axis(labelLimit=220))
 
     def _finish(self, layers: Sequence[alt.Chart], height: Any = HEIGHT) -> alt.LayerChart:
@@ -244,13 +243,13 @@ class Charts:
         return alt.LayerChart(layer=layers, width=WIDTH, height=height)
 
     def _measure_title(self) -> str:
-        return {"val_acc": "validation accuracy", "test_acc": "test accuracy"}[self._comparison.measure]
+        return {"val_acc": "validation accuracy", "test_acc": "test accuracy"}[self._analysis.measure]
 
 
-def _curves(comparison: Comparison, metric: str) -> Values:
+def _curves(analysis: Analysis, metric: str) -> Values:
     values: Values = []
-    for name in comparison.names:
-        runs = [run for run in comparison.runs if run.name == name]
+    for name in analysis.names:
+        runs = [run for run in analysis.runs if run.name == name]
         seconds = 0.0
         for epoch in range(1, max((len(run.rows) for run in runs), default=0) + 1):
             rows = [run.rows[epoch - 1] for run in runs if len(run.rows) >= epoch]

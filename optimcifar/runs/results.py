@@ -27,6 +27,7 @@ class RunResult:
         summary: the contents of ``summary.json``.
         rows: the rows of ``metrics.csv``, one for each whole epoch; a missing value is NaN. None without that file.
         tests: test accuracies by weights, see ``WEIGHTS``.
+        test_images: the number of test images; None if nothing was tested.
         entry: the name of its configuration in its comparison; None for a single run.
     """
 
@@ -37,6 +38,7 @@ class RunResult:
     rows: list[dict[str, float]] = field(repr=False)
     tests: dict[str, float]
     entry: str | None = None
+    test_images: int | None = None
 
     @property
     def status(self) -> str:
@@ -54,9 +56,9 @@ class RunResult:
         return len(self.rows) or int(self.summary.get("epochs") or 0)
 
     def final(self, metric: str) -> float:
-        """Return the last epoch's value of a metric; NaN if there is none."""
+        """Return the last epoch's value of a metric; NaN if there is none, or if it is not finite."""
         value = (self.rows[-1] if self.rows else self.summary).get(metric)
-        return value if isinstance(value, (int, float)) else math.nan
+        return value if isinstance(value, (int, float)) and math.isfinite(value) else math.nan
 
     def best(self) -> tuple[float, int]:
         """Return the best validation accuracy and its epoch, from 1; NaN and 0 without validation."""
@@ -111,8 +113,10 @@ def read_run(folder: RunFolder, entry: str | None = None) -> RunResult:
     summary, seed = _undamaged(_read_summary, folder.summary)
     rows = _undamaged(_read_rows, folder.metrics)
     paths = {weights: test_result(folder.checkpoint(weights)) for weights in WEIGHTS}
-    tests = {weights: _undamaged(_read_test, path) for weights, path in paths.items() if path.exists()}
-    return RunResult(entry or folder.path.name, seed, folder.path, summary, rows, tests, entry)
+    results = {weights: _undamaged(_read_test, path) for weights, path in paths.items() if path.exists()}
+    tests = {weights: accuracy for weights, (accuracy, _) in results.items()}
+    test_images = next((images for _, images in results.values()), None)
+    return RunResult(entry or folder.path.name, seed, folder.path, summary, rows, tests, entry, test_images)
 
 
 def _undamaged(read: Callable[[Path], Read], path: Path) -> Read:
@@ -143,8 +147,10 @@ def _is_whole_epoch(row: dict[str, float]) -> bool:
     return is_row_of_an_epoch(row) and math.isfinite(row["seconds"])
 
 
-def _read_test(path: Path) -> float:
-    return float(json.loads(path.read_text(encoding="utf-8"))["test_acc"])
+def _read_test(path: Path) -> tuple[float, int | None]:
+    """Read a test accuracy, and the number of images."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return float(values["test_acc"]), values.get("test_images")
 
 
 def _natural_order(run: RunFolder) -> tuple[str, int, str]:

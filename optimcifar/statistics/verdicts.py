@@ -1,47 +1,23 @@
-"""Means, intervals and verdicts over seeds."""
+"""Verdicts on differences: Holm's step-down correction of paired t-tests, in one stage or several."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-LEVEL = 0.95
-#: With fewer seeds there is no verdict: two values say next to nothing about their own spread.
-FEWEST_SEEDS = 3
-
-# Accuracies are written as float32, which rounds them by less than this. The least true change is one image's.
-_ROUNDING = 1e-6
+from optimcifar.statistics.samples import Pairs, Sample
+from optimcifar.statistics.stages import FALSE_VERDICTS, Stage
 
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
 #: A verdict that is withheld starts with this; the reason follows.
 WITHHELD = "withheld: "
 
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds and its 95 % interval, by Student's t; NaN bounds for fewer than two values."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-
-def estimate(values: Sequence[float]) -> Estimate:
-    """Return the mean of values and its interval; a value that is not finite makes both infinite or NaN.
-
-    Args:
-        values: one per seed, at least one.
-    """
-    mean = float(np.mean(values))
-    if len(values) < 2 or not math.isfinite(mean):
-        return Estimate(mean, math.nan, math.nan, len(values))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * stats.sem(values))
-    return Estimate(mean, mean - half, mean + half, len(values))
+# A comparison gets no more seeds if its mean would have to move further than it does in 95 % of cases.
+_QUANTILE = 1.645
 
 
 @dataclass(frozen=True)
@@ -49,76 +25,119 @@ class Difference:
     """The difference between two configurations, over the seeds that both have.
 
     Attributes:
-        mean: mean of the differences.
-        low: lower end of its interval, at the level corrected for the number of comparisons.
+        configuration: the name of the first.
+        baseline: the name of the second.
+        mean: mean of first minus second.
+        low: lower end of its interval, which excludes zero exactly where the verdict is "better" or "worse".
         high: upper end of its interval.
-        n: number of seeds.
+        n: number of pairs.
+        sd: standard deviation of the pairs' differences.
+        p: p-value of the paired t-test alone; NaN if none was made.
+        adjusted_p: after Holm's correction; at most 0.05 exactly where the verdict is "better" or "worse".
+        level: the chance of its interval to miss the true mean.
         verdict: ``better``, ``worse``, ``no difference shown``, or why it is withheld.
     """
 
+    configuration: str
+    baseline: str
     mean: float
     low: float
     high: float
     n: int
+    sd: float
+    p: float
+    adjusted_p: float
+    level: float
     verdict: str
 
+    @property
+    def is_decided(self) -> bool:
+        """Whether the verdict is "better" or "worse"."""
+        return self.verdict in (BETTER, WORSE)
 
-def compare(values: Mapping[int, float], baseline: Mapping[int, float], comparisons: int) -> Difference:
-    """Compare two configurations, paired by seed.
 
-    A two-sided paired t-test: "better" or "worse" if the interval of the mean difference excludes zero. The interval is
-    at level 1 - 0.05 / ``comparisons`` (Bonferroni): without any true difference, at most 5 % of whole comparisons show
-    one. Differences that are all equal have no spread to judge their mean by: no difference is shown if they are zero,
-    and otherwise the verdict is withheld.
+def holm(p_values: Sequence[float], level: float = FALSE_VERDICTS) -> tuple[list[float], list[float]]:
+    """Correct p-values for their number, by Holm's step-down method.
+
+    Returns:
+        The adjusted p-values, and the level of each one's interval: that of its step if it is rejected, and that of
+        the first step that is not for all others.
+
+    Source: S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979.
+    """
+    number = len(p_values)
+    order = np.argsort(p_values, kind="stable")
+    steps = np.arange(number, 0, -1)
+    ordered = np.minimum(1, np.maximum.accumulate(steps * np.asarray(p_values, dtype=float)[order]))
+    rejected = int((ordered <= level).sum())
+    adjusted, levels = np.empty(number), np.empty(number)
+    adjusted[order] = ordered
+    levels[order] = [level / max(number - min(rank, rejected), 1) for rank in range(number)]
+    return adjusted.tolist(), levels.tolist()
+
+
+def judge(comparisons: Sequence[Pairs], stages: Sequence[Stage], planned: int | None = None) -> list[Difference]:
+    """Judge a family of comparisons: any false verdict has a chance of at most 5 %.
+
+    In each stage, Holm's method at that stage's level is applied to the comparisons without a verdict so far. One
+    whose seeds are no more than in the stage before is counted with a p-value of 1, as is one that cannot be tested.
+    A verdict is final.
 
     Args:
-        values: the measured values by seed; greater is better.
-        baseline: those of the other configuration.
-        comparisons: the number of such comparisons.
+        comparisons: the family.
+        stages: the looks at it, see ``single_stage`` and ``stages_of_sizes``.
+        planned: the number of comparisons if more were planned than there are.
+
+    Returns:
+        A difference for each comparison, in their order, each after the last stage in which it was tested.
     """
-    seeds = sorted(set(values) & set(baseline))
-    differences = np.array([values[seed] - baseline[seed] for seed in seeds])
-    finite = bool(np.isfinite(differences).all())
-    mean = float(differences.mean()) if seeds else math.nan
-    if len(seeds) < FEWEST_SEEDS:
-        return Difference(mean, math.nan, math.nan, len(seeds), f"{WITHHELD}fewer than {FEWEST_SEEDS} seeds in common")
-    if not finite:
-        return Difference(mean, math.nan, math.nan, len(seeds), f"{WITHHELD}a value is missing")
-    if np.abs(differences).max() <= _ROUNDING:
-        return Difference(0.0, 0.0, 0.0, len(seeds), NO_DIFFERENCE)
-    if np.ptp(differences) <= _ROUNDING:
-        return Difference(mean, math.nan, math.nan, len(seeds), f"{WITHHELD}the same difference for every seed")
-    interval = stats.ttest_1samp(differences, 0).confidence_interval(1 - (1 - LEVEL) / comparisons)
-    low, high = float(interval.low), float(interval.high)
-    verdict = BETTER if low > 0 else WORSE if high < 0 else NO_DIFFERENCE
-    return Difference(mean, low, high, len(seeds), verdict)
+    found: list[Difference | None] = [None] * len(comparisons)
+    absent = max((planned or 0) - len(comparisons), 0)
+    for stage in stages:
+        samples = [pairs.among(stage.seeds) for pairs in comparisons]
+        undecided = [i for i, difference in enumerate(found) if difference is None or not difference.is_decided]
+        fresh = {i for i in undecided if (before := found[i]) is None or samples[i].n > before.n}
+        p_values = [samples[i].p() if i in fresh else 1.0 for i in undecided]
+        adjusted, levels = holm(p_values + [1.0] * absent, stage.level)
+        for i, p, level in zip(undecided, adjusted, levels, strict=False):
+            if i in fresh:
+                # Of all stages together, so that 0.05 is the threshold in each.
+                share = min(1.0, p * FALSE_VERDICTS / stage.level)
+                found[i] = _difference(comparisons[i], samples[i], share, level)
+    return [difference for difference in found if difference is not None]
 
 
-@dataclass(frozen=True)
-class Highest:
-    """The configuration with the highest mean.
+def _difference(pairs: Pairs, sample: Sample, adjusted_p: float, level: float) -> Difference:
+    low, high = sample.interval(level)
+    tested = sample.obstacle is None
+    if not tested:
+        verdict = f"{WITHHELD}{sample.obstacle}"
+    elif adjusted_p <= FALSE_VERDICTS:
+        verdict = BETTER if sample.mean > 0 else WORSE
+    else:
+        verdict = NO_DIFFERENCE
+    return Difference(
+        *(pairs.configuration, pairs.baseline, sample.mean, low, high, sample.n, sample.sd),
+        p=sample.p() if tested else math.nan,
+        adjusted_p=adjusted_p if tested else math.nan,
+        level=level,
+        verdict=verdict,
+    )
 
-    Attributes:
-        name: its name.
-        verdicts: the verdict on each other configuration, compared with it.
-        unranked: the configurations without a mean, because a value is missing; any of them may be higher.
-    """
 
-    name: str
-    verdicts: dict[str, str]
-    unranked: list[str]
+def is_hopeless(difference: Difference, undecided: int, stages: Sequence[Stage]) -> bool:
+    """Return whether more seeds would hardly bring a verdict.
 
-
-def highest(values: Mapping[str, Mapping[int, float]]) -> Highest | None:
-    """Return the configuration with the highest mean, and how the others compare with it; None if none has a mean.
+    The mean would have to move further than it does in 95 % of cases, or no test can be made for lack of values.
 
     Args:
-        values: the measured values by configuration and seed; greater is better.
+        difference: a difference without a verdict.
+        undecided: the number of differences without a verdict.
+        stages: all stages of the comparison.
     """
-    means = {name: float(np.mean(list(of.values()))) if of else math.nan for name, of in values.items()}
-    ranked = sorted((name for name in means if math.isfinite(means[name])), key=lambda name: -means[name])
-    if not ranked:
-        return None
-    best, others = ranked[0], [*ranked[1:], *(name for name in means if name not in ranked)]
-    verdicts = {name: compare(values[name], values[best], len(others)).verdict for name in others}
-    return Highest(best, verdicts, [name for name in means if name not in ranked])
+    if math.isnan(difference.sd):
+        return True
+    most, level = len(stages[-1].seeds), stages[-1].level
+    reach = _QUANTILE * difference.sd * math.sqrt(max(1 / difference.n - 1 / most, 0))
+    needed = float(stats.t.isf(level / undecided / 2, most - 1)) * difference.sd / math.sqrt(most)
+    return abs(difference.mean) + reach < needed

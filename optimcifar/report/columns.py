@@ -1,0 +1,149 @@
+"""The columns of the tables for readers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from optimcifar.report.analysis import Analysis, Configuration
+from optimcifar.report.configurations import short_value
+from optimcifar.report.sentences import signed_interval, verdict_text
+from optimcifar.runs.folder import AVERAGES
+from optimcifar.statistics.estimates import Estimate
+
+# Tables for readers have at most so many hyperparameters; the CSV files have all.
+_MOST_HYPERPARAMETERS = 4
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the tables for readers.
+
+    Attributes:
+        title: its head.
+        value: returns the value to sort by.
+        text: returns the text of a cell.
+    """
+
+    title: str
+    value: Callable[[Configuration], Any]
+    text: Callable[[Configuration], str]
+
+
+def columns(analysis: Analysis) -> list[Column]:
+    """Return the columns that have anything to show."""
+    baseline, measure = analysis.baseline, analysis.measure.replace("_", " ")
+    candidates = [
+        Column("configuration", lambda row: row.name, lambda row: row.name),
+        *(_hyperparameter(name) for name in _shown_hyperparameters(analysis)),
+        Column("seeds", lambda row: row.seeds, lambda row: str(row.seeds)),
+        Column("diverged", lambda row: row.diverged, lambda row: str(row.diverged or "")),
+        Column("not finished", lambda row: row.not_finished, lambda row: str(row.not_finished or "")),
+        _metric("val acc", "val_acc"),
+        Column(f"Δ {measure} vs {baseline}", _difference, _difference_text),
+        Column("verdict", verdict_text, verdict_text),
+        Column("adjusted p", _adjusted_p, lambda row: _number(_adjusted_p(row), ".3g")),
+        Column("pairs", _pairs, lambda row: str(_pairs(row) or "")),
+        *(column for average in AVERAGES for column in _average_columns(average)),
+        _cost("best epoch's val acc", "best_val_acc", ".3f"),
+        _metric("test acc", "test_acc"),
+        *(_metric(f"test acc, {average}", f"test_acc_{average}") for average in AVERAGES),
+        _metric("train loss", "train_loss"),
+        _cost("training s", "train_seconds", ".1f"),
+        _cost("images/s", "images_per_second", ",.0f"),
+        _cost("optimizer ms/step", "optimizer_step_ms", ".3f"),
+        _cost("optimizer state, bytes", "optimizer_state_bytes", ",.0f"),
+    ]
+    if analysis.target_acc is not None:
+        target = f"{analysis.target_acc:g}"
+        candidates += [Column(f"reached {target}", _epochs_to_target, _target_text)]
+    return [column for column in candidates if any(column.text(row) for row in analysis.configurations)]
+
+
+def _shown_hyperparameters(analysis: Analysis) -> list[str]:
+    """Return the differing hyperparameters that every configuration has.
+
+    Those that some lack follow from another one, such as the optimizer's class, and would fill the table with gaps.
+    """
+    known = [row.hyperparameters for row in analysis.configurations if row.hyperparameters]
+    shared = [name for name in analysis.differing if all(name in own for own in known)]
+    return shared[:_MOST_HYPERPARAMETERS]
+
+
+def _hyperparameter(name: str) -> Column:
+    def value(row: Configuration) -> Any:
+        found = row.hyperparameters.get(name)
+        return "" if found is None else found
+
+    return Column(name, value, lambda row: short_value(value(row)))
+
+
+def _metric(title: str, name: str) -> Column:
+    return Column(title, lambda row: row.metrics[name].mean, lambda row: _plus_minus(row.metrics[name]))
+
+
+def _cost(title: str, name: str, form: str) -> Column:
+    return Column(title, lambda row: row.costs[name], lambda row: _number(row.costs[name], form))
+
+
+def _epochs_to_target(row: Configuration) -> float:
+    return row.target.epochs if row.target else math.nan
+
+
+def _target_text(row: Configuration) -> str:
+    """Write ``2 of 3, median 4 epochs``, or ``never``."""
+    target = row.target
+    if target is None or not target.n:
+        return ""
+    if not target.reached:
+        return "never"
+    epochs = f"{target.epochs:g} epoch{'' if target.epochs == 1 else 's'}"
+    return f"{target.reached} of {target.n}, median {epochs}, {target.seconds:.1f} s"
+
+
+def _average_columns(average: str) -> list[Column]:
+    def gain(row: Configuration) -> float:
+        return row.gains[average].mean if average in row.gains else math.nan
+
+    def text(row: Configuration) -> str:
+        found = row.gains.get(average)
+        return f"{interval} {found.verdict}" if found and (interval := signed_interval(found)) else ""
+
+    return [
+        _metric(f"val acc, {average}", f"val_acc_{average}"),
+        Column(f"Δ {average} vs final weights", gain, text),
+    ]
+
+
+def _difference(row: Configuration) -> float:
+    return row.difference.mean if row.difference else math.nan
+
+
+def _difference_text(row: Configuration) -> str:
+    return signed_interval(row.difference) if row.difference else ""
+
+
+def _adjusted_p(row: Configuration) -> float:
+    return row.difference.adjusted_p if row.difference else math.nan
+
+
+def _pairs(row: Configuration) -> int:
+    return row.difference.n if row.difference else 0
+
+
+def _plus_minus(value: Estimate) -> str:
+    """Write ``0.613 ± 0.020``, or ``0.990 [0.961, 1.000]`` where the interval was cut, or how many values miss."""
+    if math.isnan(value.mean):
+        return f"missing in {value.missing} of {value.n}" if value.missing < value.n else ""
+    if math.isnan(value.low):
+        return f"{value.mean:.3f}"
+    half = (value.high - value.low) / 2
+    if not math.isclose(value.low + half, value.mean, abs_tol=1e-9):
+        return f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]"
+    return f"{value.mean:.3f} ± {half:.3f}"
+
+
+def _number(value: float, form: str) -> str:
+    return "" if math.isnan(value) else format(value, form)

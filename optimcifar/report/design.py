@@ -1,0 +1,81 @@
+"""What a comparison was asked for, ``comparison.json``: written before its first run, read by its reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal, Self
+
+from optimcifar.runs.atomic import write_atomically
+from optimcifar.statistics.stages import Stage, single_stage, stages_of_sizes
+
+_FILE = "comparison.json"
+
+#: With seeds on demand: until every verdict is final, or until the best configuration is told from the others.
+Until = Literal["verdicts", "best"]
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a comparison was asked for.
+
+    Attributes:
+        configurations: the configurations, in the order in which they were named.
+        baseline: the one that the others are compared with; None for the first.
+        target_acc: a validation accuracy, 0 to 1, to which epochs and seconds are counted; None for none.
+        seeds: the seeds that were chosen beforehand; empty for seeds on demand.
+        stages: with seeds on demand, the number of seeds at each look; empty for seeds that were chosen beforehand.
+        until: with seeds on demand, when no more are needed.
+        looks: how many times seeds were planned, each time after the results of the time before had been there.
+    """
+
+    configurations: tuple[str, ...] = ()
+    baseline: str | None = None
+    target_acc: float | None = None
+    seeds: tuple[int, ...] = ()
+    stages: tuple[int, ...] = ()
+    until: Until = "verdicts"
+    looks: int = 1
+
+    def planned_stages(self, seeds: Iterable[int]) -> list[Stage]:
+        """Return the looks at the verdicts, and the level of each.
+
+        Args:
+            seeds: the seeds that runs have; all of them count if seeds were chosen beforehand.
+        """
+        return stages_of_sizes(self.stages) if self.stages else single_stage(seeds)
+
+    def after(self, before: Self | None, has_results: bool) -> Self:
+        """Return the same design, with its looks counted.
+
+        Args:
+            before: the design with which the same folder was used before; None for a new folder.
+            has_results: whether a run of that one has ended.
+        """
+        if before is None:
+            return self
+        same = (self.seeds, self.stages) == (before.seeds, before.stages)
+        return replace(self, looks=before.looks + (has_results and not same))
+
+    def write(self, folder: Path) -> None:
+        """Write it into a comparison's folder, which is created if it does not exist."""
+        write_atomically(folder / _FILE, json.dumps(asdict(self)) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """Read it from a folder; None if the folder holds none.
+
+        Raises:
+            RuntimeError: the file is damaged.
+        """
+        path = folder / _FILE
+        if not path.exists():
+            return None
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            lists = {name: tuple(values[name]) for name in ("configurations", "seeds", "stages") if name in values}
+            return cls(**values | lists | {"configurations": lists["configurations"]})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RuntimeError(f"{path} is damaged: remove it, and name the --baseline again") from error

@@ -1,0 +1,92 @@
+"""Flat rows, of runs, configurations and differences: for CSV files and for pandas."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from optimcifar.report.analysis import COSTS, METRICS, Analysis, Configuration, cost_of, metric_of
+from optimcifar.report.cautions import START_HASHES
+from optimcifar.report.sentences import verdict_text
+from optimcifar.runs.folder import AVERAGES
+from optimcifar.runs.results import RunResult
+from optimcifar.statistics.estimates import Estimate
+from optimcifar.statistics.verdicts import Difference
+
+Record = dict[str, Any]
+
+
+def run_records(analysis: Analysis) -> list[Record]:
+    """Return a row per run, as in ``results.csv``."""
+    return [_run_record(run, analysis) for run in analysis.runs]
+
+
+def configuration_records(analysis: Analysis) -> list[Record]:
+    """Return a row per configuration, as in ``summary.csv``."""
+    return [_configuration_record(configuration, analysis) for configuration in analysis.configurations]
+
+
+def difference_records(analysis: Analysis) -> list[Record]:
+    """Return a row per difference from the baseline."""
+    return [asdict(difference) for difference in analysis.differences]
+
+
+def to_csv(records: Sequence[Record]) -> str:
+    """Return rows as CSV, floats with seven digits."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in record.items()} for record in records)
+    return text.getvalue()
+
+
+def _run_record(run: RunResult, analysis: Analysis) -> Record:
+    record: Record = {"configuration": run.name, "seed": run.seed, "status": run.status, "epochs": run.epochs}
+    record |= {name: run.hyperparameters.get(name) for name in analysis.differing}
+    record |= {"diverged_step": run.summary.get("diverged_step"), "at_chance": analysis.is_at_chance(run)}
+    record |= {"train_loss": run.final("train_loss"), "val_loss": run.final("val_loss")}
+    record |= {name: metric_of(run, name) for name in METRICS if name != "train_loss"}
+    record["best_val_acc"], record["best_epoch"] = analysis.best_epoch(run)
+    record |= {name: cost_of(run, name) for name in COSTS if name != "best_val_acc"}
+    if analysis.target_acc is not None:
+        record["epochs_to_target"], record["seconds_to_target"] = run.to_target(analysis.target_acc)
+    return record | {name: run.summary.get(name) for name in START_HASHES}
+
+
+def _configuration_record(configuration: Configuration, analysis: Analysis) -> Record:
+    record: Record = {"configuration": configuration.name}
+    record |= {name: configuration.hyperparameters.get(name) for name in analysis.differing}
+    for name in ("seeds", "diverged", "at_chance", "not_finished"):
+        record[name] = getattr(configuration, name)
+    for name, value in configuration.metrics.items():
+        record |= _interval(name, value)
+    record |= configuration.costs
+    if target := configuration.target:
+        record |= {"reached_target": target.reached, "epochs_to_target": target.epochs}
+        record["seconds_to_target"] = target.seconds
+    record |= _difference("difference", configuration.difference)
+    record |= {"verdict": verdict_text(configuration), "among_the_best": configuration.among_the_best}
+    for average in AVERAGES:
+        record |= _difference(f"{average}_gain", configuration.gains.get(average))
+        gain = configuration.gains.get(average)
+        record[f"{average}_verdict"] = gain.verdict if gain else ""
+    return record
+
+
+def _interval(name: str, value: Estimate | Difference) -> Record:
+    return {name: value.mean, f"{name}_low": value.low, f"{name}_high": value.high}
+
+
+def _difference(name: str, value: Difference | None) -> Record:
+    fields = {"": "mean", "_low": "low", "_high": "high", "_pairs": "n", "_adjusted_p": "adjusted_p"}
+    return {f"{name}{ending}": getattr(value, field) if value else math.nan for ending, field in fields.items()}
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.7g}"
+    return value

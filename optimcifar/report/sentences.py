@@ -1,0 +1,163 @@
+"""The results in words: the answer, the methods, and what was measured on what."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from optimcifar.report.analysis import Analysis, Configuration
+from optimcifar.statistics.estimates import LEVEL
+from optimcifar.statistics.samples import FEWEST_SEEDS
+from optimcifar.statistics.stages import FALSE_VERDICTS
+from optimcifar.statistics.verdicts import BETTER, WITHHELD, WORSE, Difference
+from optimcifar.text import conjunction, count
+
+MEASURES = {"val_acc": "validation accuracy", "test_acc": "test accuracy"}
+
+# A sentence has at most so many names of configurations.
+_MOST_NAMES = 3
+
+
+def answer(analysis: Analysis) -> list[str]:
+    """Answer in one to three sentences: which configurations differ, which may be the best, what is undecided."""
+    if len(analysis.names) < 2:
+        return []
+    if not any(math.isfinite(value) for name in analysis.names for value in analysis.values(name).values()):
+        measure = MEASURES[analysis.measure]
+        return [f"Nothing is compared: no {measure} was measured in a run that ended and has a seed."]
+    return [*_verdicts(analysis), *_best(analysis), *_undecided(analysis)]
+
+
+def _verdicts(analysis: Analysis) -> list[str]:
+    baseline = analysis.baseline
+    better = sorted((d for d in analysis.differences if d.verdict == BETTER), key=lambda d: -d.mean)
+    worse = sorted((d for d in analysis.differences if d.verdict == WORSE), key=lambda d: d.mean)
+    parts = [f"{_named(better)} better than {baseline}"] if better else []
+    parts += [f"{_named(worse)} worse{'' if better else f' than {baseline}'}"] if worse else []
+    if parts:
+        return [f"{'; '.join(parts)}."]
+    return [f"No configuration is shown to differ from {baseline}."]
+
+
+def _named(differences: Sequence[Difference]) -> str:
+    """Write ``muon (+0.063 [+0.052, +0.074]) is``, or several of them and their number."""
+    named = [f"{d.configuration} ({signed_interval(d)})" for d in differences[:_MOST_NAMES]]
+    if more := len(differences) - _MOST_NAMES:
+        named += [f"{more} more"] * (more > 0)
+    return f"{conjunction(named)} {'is' if len(differences) == 1 else 'are'}"
+
+
+def _best(analysis: Analysis) -> list[str]:
+    best = analysis.best
+    left_out = [f"{name} ({why})" for name, why in best.not_comparable.items()]
+    if not best.members:
+        return [f"Which one is the best cannot be told: {'; '.join(left_out)}."]
+    if len(best.members) == 1 and not left_out:
+        return [f"With {LEVEL:.0%} confidence the best is {best.members[0]}, which is told from all others."]
+    among = "the best is among" if not left_out else "the best of those that can be compared is among"
+    line = f"With {LEVEL:.0%} confidence {among}: {', '.join(best.members)}"
+    return [f"{line}; not comparable: {', '.join(left_out)}." if left_out else f"{line}."]
+
+
+def _undecided(analysis: Analysis) -> list[str]:
+    undecided = [d for d in analysis.differences if not d.is_decided]
+    if not undecided:
+        return []
+    number, of = len(undecided), count(analysis.comparisons, "comparison")
+    line = f"{number} of {of} {'is' if number == 1 else 'are'} undecided"
+    needed = sorted(analysis.seeds_needed(d) for d in undecided if not d.verdict.startswith(WITHHELD))
+    known = [seeds for seeds in needed if math.isfinite(seeds)]
+    if not known:
+        return [f"{line}."]
+    least, most = int(known[0]), int(known[-1])
+    about = f"about {least}" if least == most else f"about {least} to {most}"
+    rest = "" if len(known) == number else f"; {number - len(known)} cannot be decided by more seeds"
+    return [f"{line}: at the differences measured, they would need {about} seeds{rest}."]
+
+
+def methods(analysis: Analysis) -> list[str]:
+    """Say how the configurations were compared, and what could have been shown."""
+    lines = []
+    if len(analysis.names) > 1:
+        lines += [_family(analysis), _power(analysis)]
+    if analysis.gains:
+        lines.append(
+            f"Averaged weights (swa: equal weights, ema: exponential) are compared with the final weights of the same "
+            f"runs in the same way: a second family of {count(len(analysis.gains), 'verdict')}, with "
+            f"{FALSE_VERDICTS:.0%} of its own."
+        )
+    return [*lines, *_intervals(analysis)]
+
+
+def _family(analysis: Analysis) -> str:
+    number = analysis.comparisons
+    each = f"{FALSE_VERDICTS:.0%} for all {number} verdicts together; each interval at the level of its step"
+    return (
+        f"The {MEASURES[analysis.measure]} of the final weights is compared with that of {analysis.baseline}, paired "
+        f"by seed, by two-sided paired t-tests (scipy.stats.ttest_1samp): Holm, {each}. There is no verdict with "
+        f"fewer than {FEWEST_SEEDS} seeds."
+    )
+
+
+def _power(analysis: Analysis) -> str:
+    if math.isnan(analysis.smallest_difference):
+        return "There are too few pairs to say which difference could have been shown."
+    return (
+        f"A true difference of {analysis.smallest_difference:.3f} would have been shown with 80 % power: the typical "
+        f"standard deviation of paired differences is {analysis.spread:.3f}."
+    )
+
+
+def _intervals(analysis: Analysis) -> list[str]:
+    lines = [f"Other intervals: {LEVEL:.0%}, Student's t over seeds; those of accuracies are cut to 0 and 1."]
+    if any(run.tests for run in analysis.runs):
+        lines.append(
+            "Seeds share the test images, so intervals of test accuracies leave out the choice of these images: with "
+            "10,000 of them, a difference has another standard deviation of about 0.005."
+        )
+    return lines
+
+
+def verdict_text(configuration: Configuration) -> str:
+    """Return the verdict, and how many runs diverged or ended at chance: ``worse; diverged in 2 of 5 seeds``."""
+    verdict = configuration.difference.verdict if configuration.difference else "baseline"
+    parts = [verdict]
+    if configuration.diverged:
+        parts.append(f"diverged in {configuration.diverged} of {count(configuration.seeds, 'seed')}")
+    if configuration.at_chance:
+        parts.append(f"at chance in {configuration.at_chance} of {count(configuration.seeds, 'seed')}")
+    return "; ".join(parts)
+
+
+def signed_interval(value: Difference) -> str:
+    """Write ``+0.063 [+0.052, +0.074]``; nothing without pairs."""
+    if math.isnan(value.mean):
+        return ""
+    interval = f" [{value.low:+.3f}, {value.high:+.3f}]" if math.isfinite(value.low) else ""
+    return f"{value.mean:+.3f}{interval}"
+
+
+def circumstances(analysis: Analysis) -> str:
+    """Describe what the results were measured on, with, and over which seeds."""
+    parts = []
+    for text, key in (
+        ("network", "net"),
+        ("data", "dataset"),
+        ("training images", "train_images"),
+        ("device", "device"),
+    ):
+        found = list(dict.fromkeys(str(run.summary[key]) for run in analysis.runs if key in run.summary))
+        parts += [f"{text} {' and '.join(found)}"] * bool(found)
+    ended = [run for name in analysis.names for run in analysis.ended(name)]
+    epochs = sorted({run.epochs for run in ended or analysis.runs})
+    parts.append(f"{' or '.join(map(str, epochs))} epoch{'' if epochs == [1] else 's'}")
+    found_versions = [run.summary["versions"] for run in analysis.runs if "versions" in run.summary]
+    versions = found_versions[0] if found_versions else {}
+    parts += [f"{name} {versions[name]}" for name in ("optimcifar", "torch", "lightning") if name in versions]
+    if any(other != versions for other in found_versions):
+        parts.append("and other versions in some runs")
+    seeds = sorted({run.seed for run in analysis.runs if run.seed is not None})
+    parts.append(f"seeds {', '.join(map(str, seeds)) or 'none'}")
+    if unseeded := sum(run.seed is None for run in analysis.runs):
+        parts.append(f"{count(unseeded, 'run')} without a seed, not paired")
+    return "; ".join(parts)
