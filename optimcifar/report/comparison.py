@@ -10,7 +10,7 @@ import altair as alt
 from optimcifar.errors import UsageError
 from optimcifar.paths import expand_home
 from optimcifar.report.analysis import Analysis
-from optimcifar.report.charts import Charts
+from optimcifar.report.charts.gallery import draw_charts
 from optimcifar.report.configurations import name_configurations
 from optimcifar.report.design import Design
 from optimcifar.report.records import Record, configuration_records, difference_records, run_records
@@ -26,7 +26,7 @@ class Comparison(Analysis):
 
     def charts(self) -> dict[str, alt.LayerChart | alt.ConcatChart]:
         """Return the charts by name; a notebook shows each."""
-        return Charts(self).all()
+        return draw_charts(self)
 
     def to_records(self, of: Literal["runs", "configurations", "differences"] = "runs") -> list[Record]:
         """Return flat rows, for ``pandas.DataFrame``.
