@@ -26,10 +26,13 @@ function shown() {
   return buttons.filter(button => button.getAttribute("aria-pressed") === "true").map(b => b.dataset.configuration);
 }
 
-function update({ view, rows }) {
+function update({ view, rows, height }) {
   const names = shown();
   view.signal("shown", names);
-  if (rows.length) view.signal("rows", rows.filter(([, configuration]) => names.includes(configuration)).map(([row]) => row));
+  if (rows.length) {
+    const left = rows.filter(([, configuration]) => names.includes(configuration)).map(([row]) => row);
+    view.signal("rows", left).height(height * left.length / rows.length);
+  }
   return view.runAsync();
 }
 
@@ -51,8 +54,8 @@ for (const all of document.querySelectorAll("#legend button[data-all]")) {
 }
 for (const { place, spec, rows } of page.charts) {
   const options = { actions: false, renderer: "svg", config };
-  vegaEmbed(document.getElementById(place), { ...spec, datasets: page.datasets }, options).then(({ view }) => {
-    views.push({ view, rows });
+  vegaEmbed(document.getElementById(place), { ...spec, datasets: { ...spec.datasets, ...page.datasets } }, options).then(({ view }) => {
+    views.push({ view, rows, height: view.height() });
     return update(views.at(-1));
   });
 }

@@ -43,10 +43,10 @@ def comparison_page(analysis: Analysis) -> str:
 {_paragraphs(answer(analysis), "answer")}
 {_paragraphs([circumstances(analysis)], "note")}
 <h2>Verdicts</h2>
-{_table(verdict_columns(analysis), analysis)}
+{_table("verdicts", verdict_columns(analysis), analysis)}
 <p class="note">Means ± half of their {LEVEL:.0%} intervals over seeds. A click on a column's head sorts by it.</p>
 <h2>Costs, settings and other metrics</h2>
-{_table(cost_columns(analysis), analysis)}
+{_table("costs", cost_columns(analysis), analysis)}
 <h2>Methods</h2>
 {_paragraphs([*methods(analysis), *cautions(analysis)], "")}
 <h2>Charts</h2>
@@ -71,7 +71,7 @@ def _paragraphs(lines: list[str], style: str) -> str:
     return "\n".join(f"{opening}{escape(line)}</p>" for line in lines)
 
 
-def _table(columns: list[Column], analysis: Analysis) -> str:
+def _table(name: str, columns: list[Column], analysis: Analysis) -> str:
     heads = "".join(
         f'<th scope="col"{_class(column)}><button type="button">{escape(column.title)}</button></th>'
         for column in columns
@@ -80,7 +80,7 @@ def _table(columns: list[Column], analysis: Analysis) -> str:
         f"<tr>{''.join(_cell(column, row, column is columns[0]) for column in columns)}</tr>"
         for row in analysis.configurations
     )
-    return f"""<div class="table" tabindex="0" role="region" aria-label="Table, scrolls sideways"><table>
+    return f"""<div class="table" tabindex="0" role="region" aria-label="{name}"><table id="{name}">
 <thead><tr>{heads}</tr></thead>
 <tbody>
 {rows}
@@ -150,13 +150,12 @@ def _place(figure: Figure, number: int) -> str:
 
 
 def _data(drawn: list[Figure]) -> str:
-    """Return the charts as JSON. They share the rows that they have in common."""
-    datasets: dict[str, Any] = {}
-    charts = []
-    for figure in drawn:
-        for number, panel in enumerate(figure.panels.values()):
-            spec = panel.to_dict()
-            datasets |= spec.pop("datasets")
-            charts.append({"place": _place(figure, number), "spec": spec, "rows": list(figure.rows.items())})
+    """Return the charts, and their data once, as JSON."""
+    charts = [
+        {"place": _place(figure, number), "spec": panel.to_dict(), "rows": list(figure.rows.items())}
+        for figure in drawn
+        for number, panel in enumerate(figure.panels.values())
+    ]
+    datasets = {name: rows for figure in drawn for name, rows in figure.data.items()}
     page = {"config": CONFIG, "charts": charts, "datasets": datasets}
     return json.dumps(page, separators=(",", ":")).replace("<", "\\u003c")

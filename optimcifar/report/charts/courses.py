@@ -51,10 +51,11 @@ class Courses:
         """The last epoch of all runs."""
         return max((len(course.seconds) for courses in self.by_name.values() for course in courses), default=0)
 
-    @cached_property
-    def diverged(self) -> bool:
-        """Whether any run diverged."""
-        return any(course.run.status == "diverged" for courses in self.by_name.values() for course in courses)
+    @property
+    def metrics(self) -> list[str]:
+        """The columns of all runs."""
+        runs = (course.run for courses in self.by_name.values() for course in courses)
+        return list(dict.fromkeys(name for run in runs for row in run.rows for name in row))
 
     def seeds(self, metrics: Sequence[str]) -> Values:
         """Return a row for each epoch of each run."""

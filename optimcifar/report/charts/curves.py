@@ -6,7 +6,6 @@ from typing import Literal
 
 import altair as alt
 
-from optimcifar.report.analysis import Analysis
 from optimcifar.report.charts.courses import Courses
 from optimcifar.report.charts.style import (
     CROSS,
@@ -37,37 +36,34 @@ _LAYERS = {
 }
 
 
-def learning_curve(
-    style: Style, courses: Courses, metric: Literal["val_acc", "train_loss"], over: Literal["epoch", "seconds"]
-) -> Figure | None:
-    """Return a metric over epochs or seconds: every seed thin, their mean thick; None without values."""
+def learning_curves(style: Style, courses: Courses) -> list[Figure]:
+    """Return what was measured over epochs and over seconds: every seed thin, their mean thick."""
     present = [name for name in _METRICS if any(row[name] is not None for row in courses.seeds([name]))]
-    if metric not in present:
-        return None
-    seeds, means, ends = courses.seeds(present), courses.means(present), courses.ends(present)
-    layers = _lines(style, means, metric, _curve_x(courses, over), _curve_y(metric, seeds))
-    several = any(len(own) > 1 for own in courses.by_name.values())
-    if several:
-        thin = _of(style, seeds, metric).mark_line(
-            strokeWidth=0.8, opacity=0.4 if len(courses.by_name) <= _FEW else 0.2
-        )
-        layers.insert(0, thin.encode(x=f"{over}:Q", y=f"{metric}:Q", detail="run:N", color=style.colour))
-    crosses = _of(style, ends, metric).mark_point(shape=CROSS, size=50, strokeWidth=2, opacity=1)
-    crosses = crosses.encode(x=f"{over}:Q", y=f"{metric}:Q", color=style.colour)
-    layers += [crosses.encode(tooltip=tooltip("configuration", "seed", "epoch", metric))] * courses.diverged
-    notes = ["Thick: mean over seeds; thin: every seed."] * several
-    notes += [f"{DIVERGED}: a run diverged, and keeps its last value."] * courses.diverged
+    # All of them share their data, so that a page has it once.
+    data = {"seeds": courses.seeds(present), "means": courses.means(present), "divergences": courses.ends(present)}
+    return [_learning_curve(style, courses, data, metric, over) for over in _OVER for metric in present]
+
+
+def _learning_curve(style: Style, courses: Courses, data: dict[str, Values], metric: str, over: str) -> Figure:
+    layers = _lines(style, "means", metric, _curve_x(courses, over), _curve_y(metric, data["seeds"]))
+    thin = _of(style, "seeds", metric).mark_line(strokeWidth=0.8, opacity=0.4 if len(courses.by_name) <= _FEW else 0.2)
+    layers.insert(0, thin.encode(x=f"{over}:Q", y=f"{metric}:Q", detail="run:N", color=style.colour))
+    notes = ["Thick: mean over seeds; thin: every seed."]
+    if data["divergences"]:
+        crosses = _of(style, "divergences", metric).mark_point(shape=CROSS, size=50, strokeWidth=2, opacity=1)
+        shown = tooltip("configuration", "seed", "epoch", metric)
+        layers.append(crosses.encode(x=f"{over}:Q", y=f"{metric}:Q", color=style.colour, tooltip=shown))
+        notes.append(f"{DIVERGED}: a run diverged, and keeps its last value.")
+    if _epochs(data["means"], metric) < _epochs(data["seeds"], metric):
+        notes.append("No mean where a seed has no value.")
     title = f"{_METRICS[metric].capitalize()} by {over}"
-    return Figure(f"{metric}_by_{over}", title, notes, {"": style.finish(layers)})
+    return Figure(f"{metric}_by_{over}", title, notes, {"": style.finish(layers)}, data)
 
 
-def layer_curves(
-    style: Style, courses: Courses, analysis: Analysis, name: Literal["gradients", "updates"]
-) -> Figure | None:
+def layer_curves(style: Style, courses: Courses, name: Literal["gradients", "updates"]) -> Figure | None:
     """Return the mean over seeds of a norm that was logged for each layer, one chart per layer; None without any."""
     prefix, title, note = _LAYERS[name]
-    names = dict.fromkeys(column for run in analysis.runs for row in run.rows for column in row)
-    metrics = [column for column in names if column.startswith(f"{prefix}_")]
+    metrics = [metric for metric in courses.metrics if metric.startswith(f"{prefix}_")]
     means = courses.means(metrics)
     drawn = [metric for metric in metrics if any(row[metric] is not None for row in means)]
     if not drawn:
@@ -75,25 +71,28 @@ def layer_curves(
     scale, axis = power_scale(row[metric] for metric in drawn for row in means if row[metric] is not None)
     x, panels = _curve_x(courses, "epoch"), {}
     for metric in drawn:
-        columns = ("configuration", "epoch", "seeds", metric)
-        values = [{column: row[column] for column in columns} for row in means]
-        layers = _lines(style, values, metric, x, alt.Y(f"{metric}:Q", title=None, scale=scale, axis=axis))
+        layers = _lines(style, name, metric, x, alt.Y(f"{metric}:Q", title=None, scale=scale, axis=axis))
         panels[metric.removeprefix(f"{prefix}_")] = style.finish(layers, HEIGHT // 2, WIDTH // 2)
-    return Figure(name, title, [f"{note}, mean over seeds."], panels)
+    return Figure(name, title, [f"{note}, mean over seeds."], panels, {name: means})
 
 
-def _lines(style: Style, values: Values, metric: str, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+def _lines(style: Style, data: str, metric: str, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     """Return a line and points for each configuration."""
-    base = _of(style, values, metric).encode(x=x, y=y, color=style.colour)
+    base = _of(style, data, metric).encode(x=x, y=y, color=style.colour)
     line = base.mark_line(strokeWidth=2.2).encode(strokeDash=style.dash)
     # A single epoch has no line.
     points = base.mark_point(filled=True, size=28, opacity=1).encode(shape=style.shape)
     return [line, points.encode(tooltip=tooltip("configuration", "epoch", metric, "seeds"))]
 
 
-def _of(style: Style, values: Values, metric: str) -> alt.Chart:
+def _of(style: Style, data: str, metric: str) -> alt.Chart:
     """Return a chart of the rows that have a value: a missing one would break a line."""
-    return style.base(values).transform_filter(f"isValid(datum['{metric}'])")
+    return style.base(data).transform_filter(f"isValid(datum['{metric}'])")
+
+
+def _epochs(rows: Values, metric: str) -> set[tuple[str, int]]:
+    """Return the configurations and epochs that have a value."""
+    return {(row["configuration"], row["epoch"]) for row in rows if row[metric] is not None}
 
 
 def _curve_x(courses: Courses, over: str) -> alt.X:

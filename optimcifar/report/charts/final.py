@@ -7,31 +7,32 @@ import math
 import altair as alt
 
 from optimcifar.report.analysis import Analysis
-from optimcifar.report.charts.style import CROSS, DIVERGED, ROW, Figure, Style, Values, rounded, tooltip
+from optimcifar.report.charts.style import CROSS, DIVERGED, Figure, Style, Values, rounded, tooltip
 from optimcifar.report.sentences import MEASURES
 
 
 def final_accuracy(style: Style, analysis: Analysis) -> Figure | None:
     """Return the final accuracy: a dot per run, means with intervals, a line through each seed; None without any."""
-    values = _runs(analysis)
-    if not values:
+    runs, means = _runs(analysis), _means(analysis)
+    if not runs:
         return None
     rows = [row.name for row in analysis.configurations]
     measure = MEASURES[analysis.measure]
     x = alt.X("value:Q", title=measure, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=8))
-    base = style.base(values).encode(x=x, y=style.rows(rows))
+    base = style.base("final_runs").encode(x=x, y=style.rows(rows))
     # From row to row, though not in the order of the values.
     seeds = base.transform_filter("isValid(datum.seed)").mark_line(color="#bbb", strokeWidth=0.8)
     seeds = seeds.encode(detail="seed:N", order="position:Q")
     dots = base.encode(color=style.row_colour, tooltip=tooltip("configuration", "seed", "value"))
     finished = dots.transform_filter("!datum.diverged").mark_point(filled=True, size=45, opacity=0.9)
     crosses = dots.transform_filter("datum.diverged").mark_point(shape=CROSS, size=50, strokeWidth=2, opacity=1)
-    layers = [seeds, *_means(style, analysis, rows), finished.encode(shape=style.row_shape), crosses]
+    layers = [seeds, *_mean_layers(style, rows), finished.encode(shape=style.row_shape), crosses]
     notes = ["A dot per run; a thin line joins the runs of a seed; bar: mean, shaded: its 95 % interval."]
-    notes += [f"{DIVERGED}: diverged; its last accuracy, or chance level."] * any(value["diverged"] for value in values)
-    chart = style.finish(layers, alt.Step(ROW), rows=rows)
+    notes += [f"{DIVERGED}: diverged; its last accuracy, or chance level."] * any(value["diverged"] for value in runs)
+    chart = style.finish(layers, rows=rows)
     own = dict(zip(rows, rows, strict=True))
-    return Figure("final_accuracy", f"Final {measure}", notes, {"": chart}, needs_legend=False, rows=own)
+    data = {"final_runs": runs, "final_means": means}
+    return Figure("final_accuracy", f"Final {measure}", notes, {"": chart}, data, needs_legend=False, rows=own)
 
 
 def _runs(analysis: Analysis) -> Values:
@@ -50,9 +51,9 @@ def _runs(analysis: Analysis) -> Values:
     ]
 
 
-def _means(style: Style, analysis: Analysis, rows: list[str]) -> list[alt.Chart]:
+def _means(analysis: Analysis) -> Values:
     found = [(row.name, row.metrics[analysis.measure]) for row in analysis.configurations]
-    values = [
+    return [
         {
             "configuration": name,
             "row": name,
@@ -64,7 +65,10 @@ def _means(style: Style, analysis: Analysis, rows: list[str]) -> list[alt.Chart]
         for name, own in found
         if math.isfinite(own.mean)
     ]
-    base = style.base(values).encode(y=style.rows(rows), color=style.row_colour)
+
+
+def _mean_layers(style: Style, rows: list[str]) -> list[alt.Chart]:
+    base = style.base("final_means").encode(y=style.rows(rows), color=style.row_colour)
     interval = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=12, opacity=0.2)
     mean = base.mark_tick(thickness=2.5, size=16, opacity=1)
     mean = mean.encode(x="mean:Q", tooltip=tooltip("configuration", "mean", "low", "high", "seeds"))

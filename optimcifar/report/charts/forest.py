@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 
 from optimcifar.report.analysis import Analysis
-from optimcifar.report.charts.style import ROW, Figure, Style, Values, chart_of, rounded, tooltip
+from optimcifar.report.charts.style import Figure, Style, Values, rounded, tooltip
 from optimcifar.report.sentences import MEASURES
 from optimcifar.runs.folder import AVERAGES
 from optimcifar.statistics.verdicts import BETTER, WORSE, Difference
@@ -98,7 +98,7 @@ def _forest(
         scale = alt.Scale(domain=domain, nice=False)
         return alt.X(f"{field}:Q", title="difference", scale=scale, axis=_SIGNED)
 
-    base = style.base(_means(rows)).encode(y=style.rows(names, axis=None), color=alt.Color("colour:N", scale=None))
+    base = style.base(name).encode(y=style.rows(names, axis=None), color=alt.Color("colour:N", scale=None))
     interval = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2.5, clip=True, opacity=1, yOffset=_UP)
     to_left = base.transform_filter(f"datum.low < {lowest}").mark_point(shape="triangle-left", **_ARROW)
     to_right = base.transform_filter(f"datum.high > {highest}").mark_point(shape="triangle-right", **_ARROW)
@@ -112,32 +112,31 @@ def _forest(
         interval.encode(x=x("low"), x2="high:Q"),
         to_left.encode(x=alt.datum(lowest)),
         to_right.encode(x=alt.datum(highest)),
-        _seeds(style, rows, names).encode(x=x("difference")),
+        _dots(style, name, names).encode(x=x("difference")),
         mean.encode(
             x=x("mean"), y=style.rows(names), tooltip=tooltip("row", "verdict", "mean", "low", "high", "seeds")
         ),
         words,
     ]
-    chart = style.finish(layers, alt.Step(ROW), rows=names).resolve_axis(y="independent")
-    return Figure(name, title, notes, {"": chart}, False, rows={row.name: row.configuration for row in rows})
+    chart = style.finish(layers, rows=names).resolve_axis(y="independent")
+    data = {name: _means(rows), f"{name}_seeds": _seeds(rows)}
+    own = {row.name: row.configuration for row in rows}
+    return Figure(name, title, notes, {"": chart}, data, needs_legend=False, rows=own)
 
 
 def _background(x: Callable[[str], alt.X], band: float) -> list[alt.Chart]:
     """Return the rule at zero, and behind it the band of differences that could not have been shown."""
-    zero = chart_of([{"zero": 0}]).mark_rule(color="#888", strokeDash=[3, 3]).encode(x=x("zero"))
+    zero = alt.Chart(alt.InlineData([{"zero": 0}])).mark_rule(color="#888", strokeDash=[3, 3]).encode(x=x("zero"))
     if not math.isfinite(band):
         return [zero]
-    shaded = chart_of([{"low": -band, "high": band}]).mark_rect(color="#888", opacity=0.16, clip=True)
+    ends = alt.InlineData([{"low": -band, "high": band}])
+    shaded = alt.Chart(ends).mark_rect(color="#888", opacity=0.16, clip=True)
     return [shaded.encode(x=x("low"), x2="high:Q"), zero]
 
 
-def _seeds(style: Style, rows: list[Row], names: list[str]) -> alt.Chart:
-    values = [
-        {"configuration": row.configuration, "row": row.name, "seed": seed, "difference": rounded(difference)}
-        for row in rows
-        for seed, difference in row.seeds.items()
-    ]
-    dots = style.base(values).mark_point(filled=True, size=24, opacity=0.8, yOffset=_DOWN)
+def _dots(style: Style, name: str, names: list[str]) -> alt.Chart:
+    """Return a dot for each seed."""
+    dots: alt.Chart = style.base(f"{name}_seeds").mark_point(filled=True, size=24, opacity=0.8, yOffset=_DOWN)
     return dots.encode(
         y=style.rows(names, axis=None),
         color=style.row_colour,
@@ -188,4 +187,12 @@ def _means(rows: list[Row]) -> Values:
             "high": rounded(row.difference.high),
         }
         for row in rows
+    ]
+
+
+def _seeds(rows: list[Row]) -> Values:
+    return [
+        {"configuration": row.configuration, "row": row.name, "seed": seed, "difference": rounded(difference)}
+        for row in rows
+        for seed, difference in row.seeds.items()
     ]

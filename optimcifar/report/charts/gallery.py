@@ -8,7 +8,7 @@ import altair as alt
 
 from optimcifar.report.analysis import Analysis
 from optimcifar.report.charts.courses import Courses
-from optimcifar.report.charts.curves import layer_curves, learning_curve
+from optimcifar.report.charts.curves import layer_curves, learning_curves
 from optimcifar.report.charts.final import final_accuracy
 from optimcifar.report.charts.forest import averages, differences
 from optimcifar.report.charts.rates import learning_rates
@@ -26,16 +26,13 @@ def figures(analysis: Analysis, style: Style) -> list[Figure]:
     drawn = [
         differences(style, analysis),
         final_accuracy(style, analysis),
-        learning_curve(style, courses, "val_acc", "epoch"),
-        learning_curve(style, courses, "train_loss", "epoch"),
-        learning_curve(style, courses, "val_acc", "seconds"),
-        learning_curve(style, courses, "train_loss", "seconds"),
+        *learning_curves(style, courses),
         share_reached(style, analysis, "epoch"),
         share_reached(style, analysis, "seconds"),
-        averages(style, analysis),
         learning_rates(style, analysis),
-        layer_curves(style, courses, analysis, "gradients"),
-        layer_curves(style, courses, analysis, "updates"),
+        averages(style, analysis),
+        layer_curves(style, courses, "gradients"),
+        layer_curves(style, courses, "updates"),
     ]
     return [figure for figure in drawn if figure is not None]
 
@@ -76,4 +73,6 @@ def _with_words(figure: Figure, context: str) -> alt.LayerChart | alt.ConcatChar
     else:
         panels = [panel.properties(title=alt.Title(name, fontSize=11)) for name, panel in figure.panels.items()]
         chart = alt.concat(*panels, columns=2, title=title).resolve_scale(y="shared")
-    return chart.properties(config=CONFIG)
+    chart.config = CONFIG
+    chart.datasets = figure.data  # not by `properties`, which would check and copy all of it once more
+    return chart

@@ -41,13 +41,14 @@ def learning_rates(style: Style, analysis: Analysis) -> Figure | None:
     constant = all(len(set(course)) == 1 for _, course in courses)
     chart = style.finish(_layers(style, values, key), _SMALL if constant else HEIGHT)
     notes = ["One line for all configurations with equal rates."] if len(courses) < len(rates) else []
-    return Figure("learning_rate", "Learning rate by epoch", notes, {"": chart}, needs_legend=False, key=key)
+    data = {"rates": values}
+    return Figure("learning_rate", "Learning rate by epoch", notes, {"": chart}, data, needs_legend=False, key=key)
 
 
 def _layers(style: Style, values: Values, key: Mapping[str, Look]) -> list[alt.Chart]:
     scale, axis = power_scale(value["rate"] for value in values)
     colour, dash, shape = style.channels("line", key, orient="bottom", direction="vertical")
-    base = style.base(values).encode(
+    base = style.base("rates").encode(
         x=alt.X("epoch:Q", axis=epoch_axis(max(value["epoch"] for value in values)), scale=alt.Scale(zero=False)),
         y=alt.Y("rate:Q", title="learning rate", scale=scale, axis=axis),
         color=colour,

@@ -22,7 +22,7 @@ CROSS = "M-1,-1L1,1M-1,1L1,-1"
 DIVERGED = "\N{MULTIPLICATION SIGN}"
 
 WIDTH, HEIGHT = 480, 280
-ROW = 26  # pixels of a row
+_ROW = 26  # pixels of a row
 
 # An axis of epochs has at most so many ticks.
 _MOST_TICKS = 10
@@ -89,6 +89,7 @@ class Figure:
         title: what is drawn.
         notes: sentences that say how to read it.
         panels: the charts by their titles, which is "" for a single one.
+        data: the rows that the charts draw, by the names by which they refer to them. Figures may share them.
         needs_legend: whether nothing else says which configuration is which.
         key: the names and the looks of lines that stand for several configurations.
         rows: the configuration of each row, in order, where the chart has rows.
@@ -98,6 +99,7 @@ class Figure:
     title: str
     notes: list[str]
     panels: dict[str, alt.LayerChart]
+    data: dict[str, Values]
     needs_legend: bool = True
     key: dict[str, Look] = field(default_factory=dict)
     rows: dict[str, str] = field(default_factory=dict)
@@ -121,8 +123,7 @@ class Style:
         self.looks = {name: _look(number) for number, name in enumerate(names)}
         self._interactive = interactive
         self.colour, self.dash, self.shape = self.channels("configuration", self.looks, orient="right")
-        self.row_colour, self.row_shape = (channel.copy() for channel in (self.colour, self.shape))
-        self.row_colour.legend = self.row_shape.legend = None
+        self.row_colour, _, self.row_shape = self.channels("configuration", self.looks)
 
     def channels(
         self, field: str, looks: Mapping[str, Look], **legend: Any
@@ -132,10 +133,10 @@ class Style:
         Args:
             field: the column whose values have these looks.
             looks: the looks by value.
-            legend: settings of the legend that a file has.
+            legend: settings of the legend that a file has; without any, it has none.
         """
         shown = alt.Legend(title=None, labelLimit=0, symbolStrokeWidth=0, symbolOpacity=1, columns=1, **legend)
-        legend_of_file = None if self._interactive else shown
+        legend_of_file = shown if legend and not self._interactive else None
 
         def channel(kind: Any, values: list[Any]) -> Any:
             scale = alt.Scale(domain=list(looks), range=values)
@@ -148,9 +149,9 @@ class Style:
             channel(alt.Shape, [look.shape for look in own]),
         )
 
-    def base(self, values: Values) -> alt.Chart:
-        """Return a chart of rows that have a configuration; only of those that are shown, on a page."""
-        base = chart_of(values)
+    def base(self, data: str) -> alt.Chart:
+        """Return a chart of a figure's data, by name; on a page, only of the configurations that are shown."""
+        base = alt.Chart(alt.NamedData(data))
         return base.transform_filter("indexof(shown, datum.configuration) >= 0") if self._interactive else base
 
     def rows(self, rows: Iterable[str], axis: alt.Axis | None = _NAMES) -> alt.Y:
@@ -159,9 +160,17 @@ class Style:
         return alt.Y("row:N", scale=alt.Scale(domain=domain), sort=None, title=None, axis=axis)
 
     def finish(
-        self, layers: Sequence[alt.Chart], height: int | alt.Step = HEIGHT, width: int = WIDTH, rows: Iterable[str] = ()
+        self, layers: Sequence[alt.Chart], height: int = HEIGHT, width: int = WIDTH, rows: Sequence[str] = ()
     ) -> alt.LayerChart:
-        """Return the chart of some layers: as wide as its place on a page."""
+        """Return the chart of some layers: as wide as its place on a page.
+
+        Args:
+            layers: the layers, the last one on top.
+            height: of the chart in pixels; rows have their own.
+            width: of the chart in a file, in pixels.
+            rows: the names of its rows.
+        """
+        height = _ROW * len(rows) or height
         if not self._interactive:
             return alt.LayerChart(layer=layers, width=width, height=height)
         parameters = [alt.param(name="shown", value=list(self.looks)), alt.param(name="rows", value=list(rows))]
@@ -174,11 +183,6 @@ def _look(number: int) -> Look:
     """Return the look of a configuration by its number, from 0; up to 21 differ."""
     cycle = number // len(_COLOURS)
     return Look(_COLOURS[number % len(_COLOURS)], _DASHES[cycle % len(_DASHES)], _SHAPES[cycle % len(_SHAPES)])
-
-
-def chart_of(values: Values) -> alt.Chart:
-    """Return a chart of some rows."""
-    return alt.Chart(alt.InlineData(values=values))
 
 
 def epoch_axis(last: int, first: int = 1) -> alt.Axis:

@@ -27,20 +27,20 @@ def share_reached(style: Style, analysis: Analysis, over: Literal["epoch", "seco
     reached = {row.name: row.target.reached for row in analysis.configurations if row.target}
     if target is None or not any(reached.values()):
         return None
-    values = _shares(analysis, target, over)
+    name, values = f"target_by_{over}", _shares(analysis, target, over)
     x_axis = epoch_axis(int(max(value[over] for value in values)), first=0) if over == "epoch" else alt.Axis()
     x = alt.X(f"{over}:Q", title=_OVER[over], axis=x_axis)
     y_axis = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1])
     y = alt.Y(
         "drawn:Q", title="share of seeds", axis=y_axis, scale=alt.Scale(domain=[-_ALTOGETHER / 2, 1 + _ALTOGETHER / 2])
     )
-    base = style.base(values).encode(x=x, y=y, color=style.colour)
+    base = style.base(name).encode(x=x, y=y, color=style.colour)
     line = base.mark_line(interpolate="step-after", strokeWidth=2).encode(strokeDash=style.dash)
     points = base.transform_filter("datum.event").mark_point(filled=True, size=28, opacity=1)
     points = points.encode(shape=style.shape, tooltip=tooltip("configuration", over, "reached"))
     title = f"Seeds that reached a validation accuracy of {target:g}, by {over}"
     notes = ["Of all seeds; those that diverged or never reached it stay below. Equal shares are side by side."]
-    return Figure(f"target_by_{over}", title, notes, {"": style.finish([line, points])})
+    return Figure(name, title, notes, {"": style.finish([line, points])}, {name: values})
 
 
 def _shares(analysis: Analysis, target: float, over: str) -> Values:
