@@ -63,7 +63,7 @@ def verdict_columns(analysis: Analysis) -> list[Column]:
 
 
 def cost_columns(analysis: Analysis) -> list[Column]:
-    """Return the columns of settings, costs and other metrics, those that have anything to show."""
+    """Return the columns of settings and costs, those that have anything to show."""
     columns = [
         _NAME,
         *(_hyperparameter(name) for name in _shown_hyperparameters(analysis)),
@@ -75,7 +75,13 @@ def cost_columns(analysis: Analysis) -> list[Column]:
     ]
     if analysis.target_acc is not None:
         columns.append(Column(f"reached {analysis.target_acc:g}", _epochs_to_target, _target_text))
-    columns += [
+    return _with_content(columns, analysis)
+
+
+def metric_columns(analysis: Analysis) -> list[Column]:
+    """Return the columns of what was measured beside that, those that have anything to show."""
+    columns = [
+        _NAME,
         _cost("best epoch's val acc", "best_val_acc", ".3f"),
         _metric("train loss", "train_loss"),
         *([_metric("test acc", "test_acc")] if analysis.measure != "test_acc" else []),

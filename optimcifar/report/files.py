@@ -10,7 +10,7 @@ from optimcifar.report.analysis import Analysis
 from optimcifar.report.cautions import cautions
 from optimcifar.report.charts.gallery import draw_charts
 from optimcifar.report.charts.style import VEGA_LITE
-from optimcifar.report.columns import cost_columns, verdict_columns
+from optimcifar.report.columns import cost_columns, metric_columns, verdict_columns
 from optimcifar.report.page import comparison_page
 from optimcifar.report.records import configuration_records, run_records, to_csv
 from optimcifar.report.sentences import answer, circumstances, methods
@@ -36,7 +36,8 @@ def write_report(analysis: Analysis, out: Path) -> None:
 
 
 def _markdown(analysis: Analysis) -> str:
-    shown = [*verdict_columns(analysis), *cost_columns(analysis)[1:]]  # the name once
+    # The name once.
+    shown = [*verdict_columns(analysis), *cost_columns(analysis)[1:], *metric_columns(analysis)[1:]]
     rows = [[column.text(row).replace("|", "\\|") for column in shown] for row in analysis.configurations]
     table = [[column.title for column in shown], ["---"] * len(shown), *rows]
     lines = [*answer(analysis), "", *("| " + " | ".join(row) + " |" for row in table), ""]

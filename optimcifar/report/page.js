@@ -53,7 +53,8 @@ for (const all of document.querySelectorAll("#legend button[data-all]")) {
   });
 }
 for (const { place, spec, rows } of page.charts) {
-  const options = { actions: false, renderer: "svg", config };
+  // Without warnings where a reader has hidden everything.
+  const options = { actions: false, renderer: "svg", config, logLevel: vegaEmbed.vega.Error };
   vegaEmbed(document.getElementById(place), { ...spec, datasets: { ...spec.datasets, ...page.datasets } }, options).then(({ view }) => {
     views.push({ view, rows, height: view.height() });
     return update(views.at(-1));

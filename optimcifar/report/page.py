@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from html import escape
 from importlib import resources
 from typing import Any
@@ -15,7 +16,7 @@ from optimcifar.report.cautions import cautions
 from optimcifar.report.charts.forest import verdict_colour
 from optimcifar.report.charts.gallery import chart_context, figures
 from optimcifar.report.charts.style import CONFIG, VEGA_LITE, Figure, Look, Style
-from optimcifar.report.columns import VERDICT, Column, cost_columns, verdict_columns
+from optimcifar.report.columns import VERDICT, Column, cost_columns, metric_columns, verdict_columns
 from optimcifar.report.sentences import answer, circumstances, methods
 from optimcifar.statistics.estimates import LEVEL
 from optimcifar.text import count
@@ -45,9 +46,9 @@ def comparison_page(analysis: Analysis) -> str:
 <h2>Verdicts</h2>
 {_table("verdicts", verdict_columns(analysis), analysis)}
 <p class="note">Means ± half of their {LEVEL:.0%} intervals over seeds. A click on a column's head sorts by it.</p>
-<h2>Costs, settings and other metrics</h2>
+<h2>Costs and settings</h2>
 {_table("costs", cost_columns(analysis), analysis)}
-<h2>Methods</h2>
+{_metrics(analysis)}<h2>Methods</h2>
 {_paragraphs([*methods(analysis), *cautions(analysis)], "")}
 <h2>Charts</h2>
 {_legend(style)}
@@ -73,7 +74,7 @@ def _paragraphs(lines: list[str], style: str) -> str:
 
 def _table(name: str, columns: list[Column], analysis: Analysis) -> str:
     heads = "".join(
-        f'<th scope="col"{_class(column)}><button type="button">{escape(column.title)}</button></th>'
+        f'<th scope="col"{_class(column)}><button type="button">{_breakable(column.title)}</button></th>'
         for column in columns
     )
     rows = "\n".join(
@@ -88,17 +89,29 @@ def _table(name: str, columns: list[Column], analysis: Analysis) -> str:
 </table></div>"""
 
 
+def _metrics(analysis: Analysis) -> str:
+    shown = metric_columns(analysis)
+    return f"<h2>Other metrics</h2>\n{_table('metrics', shown, analysis)}\n" if len(shown) > 1 else ""
+
+
 def _class(column: Column) -> str:
     return ' class="verdict"' if column.title == VERDICT else ""
 
 
 def _cell(column: Column, row: Configuration, is_name: bool) -> str:
-    value, text = f' data-value="{_sortable(column.value(row))}"', escape(column.text(row))
+    value, text = f' data-value="{_sortable(column.value(row))}"', column.text(row)
     if is_name:
-        return f'<th scope="row"{value}>{text}</th>'
+        return f'<th scope="row"{value}>{_breakable(text)}</th>'
+    # An interval stays in one line, and a number with its unit.
+    shown = escape(re.sub(r" (?=±|\S+\]|s$)|(?<=±) ", "\N{NO-BREAK SPACE}", text))
     if column.title == VERDICT and row.difference:
-        text = f'<span style="color: {verdict_colour(row.difference.verdict)}">{text}</span>'
-    return f"<td{_class(column)}{value}>{text}</td>"
+        shown = f'<span style="color: {verdict_colour(row.difference.verdict)}">{shown}</span>'
+    return f"<td{_class(column)}{value}>{shown}</td>"
+
+
+def _breakable(name: str) -> str:
+    """Return a name that a narrow column may break after a dot, a dash and the like."""
+    return "<wbr>".join(map(escape, re.split(r"(?<=[-_=/])(?=\w\w)|(?<=\.)(?=[^\W\d]{2})", name)))
 
 
 def _sortable(value: Any) -> str:

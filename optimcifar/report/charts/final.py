@@ -25,10 +25,12 @@ def final_accuracy(style: Style, analysis: Analysis) -> Figure | None:
     seeds = seeds.encode(detail="seed:N", order="position:Q")
     dots = base.encode(color=style.row_colour, tooltip=tooltip("configuration", "seed", "value"))
     finished = dots.transform_filter("!datum.diverged").mark_point(filled=True, size=45, opacity=0.9)
-    crosses = dots.transform_filter("datum.diverged").mark_point(shape=CROSS, size=50, strokeWidth=2, opacity=1)
-    layers = [seeds, *_mean_layers(style, rows), finished.encode(shape=style.row_shape), crosses]
+    layers = [seeds, *_mean_layers(style, rows), finished.encode(shape=style.row_shape)]
     notes = ["A dot per run; a thin line joins the runs of a seed; bar: mean, shaded: its 95 % interval."]
-    notes += [f"{DIVERGED}: diverged; its last accuracy, or chance level."] * any(value["diverged"] for value in runs)
+    if any(run["diverged"] for run in runs):
+        diverged = dots.transform_filter("datum.diverged")
+        layers.append(diverged.mark_point(shape=CROSS, size=50, strokeWidth=2, opacity=1))
+        notes.append(f"{DIVERGED}: diverged; its last accuracy, or chance level.")
     chart = style.finish(layers, rows=rows)
     own = dict(zip(rows, rows, strict=True))
     data = {"final_runs": runs, "final_means": means}
