@@ -53,8 +53,8 @@ for (const all of document.querySelectorAll("#legend button[data-all]")) {
   });
 }
 for (const { place, spec, rows } of page.charts) {
-  // Without warnings where a reader has hidden everything.
-  const options = { actions: false, renderer: "svg", config, logLevel: vegaEmbed.vega.Error };
+  // Errors only: an axis without values, where a reader has hidden everything, is none.
+  const options = { actions: false, renderer: "svg", config, logLevel: 1 };
   vegaEmbed(document.getElementById(place), { ...spec, datasets: { ...spec.datasets, ...page.datasets } }, options).then(({ view }) => {
     views.push({ view, rows, height: view.height() });
     return update(views.at(-1));
