@@ -57,6 +57,6 @@ for (const { place, spec, rows } of page.charts) {
   const options = { actions: false, renderer: "svg", config, logLevel: 1 };
   vegaEmbed(document.getElementById(place), { ...spec, datasets: { ...spec.datasets, ...page.datasets } }, options).then(({ view }) => {
     views.push({ view, rows, height: view.height() });
-    return update(views.at(-1));
+    return buttons.length ? update(views.at(-1)) : view;
   });
 }

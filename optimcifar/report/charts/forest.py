@@ -73,7 +73,7 @@ def averages(style: Style, analysis: Analysis) -> Figure | None:
         for name in (name for name, own in analysis.averaged if own == average):
             found = analysis.gains[name, average]
             seeds = _paired(analysis.values(name, average), analysis.values(name), found)
-            rows.append(Row(f"{name}, {average}", name, found, seeds))
+            rows.append(Row(f"{average} of {name}", name, found, seeds))
     title = f"{MEASURES[analysis.measure].capitalize()} of averages: difference from the final weights"
     notes = ["swa: equal weights, ema: exponential. Mean and interval of the paired differences; a dot per seed."]
     return _forest("averages", title, notes, style, rows)

@@ -43,6 +43,7 @@ CONFIG: dict[str, Any] = {
         "titleFontWeight": "normal",
         "titlePadding": 8,
     },
+    "axisY": {"labelLimit": 400},
     "view": {"stroke": None},
     "title": {
         "anchor": "start",
