@@ -48,6 +48,8 @@ def make_run(
 ) -> None:
     """Write a run whose validation accuracy took this course, and whose test accuracy is 0.01 above the last.
 
+    Without any validation there is no test either.
+
     Args:
         folder: where.
         seed: its seed; None for a run without one.
@@ -63,7 +65,9 @@ def make_run(
         "seed": seed,
         "net": "optimcifar.ConvNet",
         "dataset": "Shapes10",
+        "classes": 10,
         "train_images": 800,
+        "val_images": 1000,
         "device": "cpu",
         "train_seconds": 2.0 * len(accuracies),
         "images_per_second": 4000.0,
@@ -84,7 +88,8 @@ def make_run(
             writer.writerow([epoch, 13 * epoch, 0.01, 2.3 - accuracy, accuracy, 2.4 - accuracy, accuracy, 2.0, *more])
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir()
-    (checkpoints / "last.test.json").write_text(json.dumps({"test_acc": accuracies[-1] + 0.01}))
+    if accuracies:
+        (checkpoints / "last.test.json").write_text(json.dumps({"test_acc": accuracies[-1] + 0.01}))
 
 
 def make_comparison(out: Path, names: list[str], seeds: int = 3) -> None:

@@ -50,13 +50,13 @@ def best_set(values: Values, collapsed: Mapping[str, Set[int]], stages: Sequence
         seen = {name: len(seeds) for name, seeds in own.items()}
         pairs = {(a, b): Pairs.of(a, b, values, collapsed).among(stage.seeds) for a in fresh for b in fresh if a != b}
         highest = _highest(fresh, {name: [values[name][seed] for seed in own[name]] for name in fresh}, pairs)
+        obstacles |= {name: sample.obstacle for (name, _), sample in pairs.items() if sample.obstacle}
         if highest is None:
-            obstacles |= {name: sample.obstacle for (name, _), sample in pairs.items() if sample.obstacle}
             continue
         others = {name: pairs[highest, name] for name in fresh if name != highest}
         obstacles |= {name: sample.obstacle for name, sample in others.items() if sample.obstacle}
         tested = {name: sample.p("greater") for name, sample in others.items() if not sample.obstacle}
-        compared |= dict.fromkeys((highest, *tested))
+        compared |= dict.fromkeys((highest, *tested) if tested else ())
         below += [name for name, p in tested.items() if p <= stage.level / (len(values) - 1)]
     means = {name: float(np.mean(list(values[name].values()))) for name in compared}
     ranked = sorted(compared, key=lambda name: -means[name])
@@ -67,11 +67,11 @@ def best_set(values: Values, collapsed: Mapping[str, Set[int]], stages: Sequence
 def _highest(
     names: Sequence[str], values: Mapping[str, Sequence[float]], pairs: Mapping[tuple[str, str], Sample]
 ) -> str | None:
-    """Return the configuration with the highest mean among those that can be compared with the most others.
+    """Return the configuration with the highest mean among those that share enough seeds with the most others.
 
     One without seeds in common with the others would leave all of them without a comparison.
     """
-    partners = {name: sum(pairs[name, other].obstacle is None for other in names if other != name) for name in names}
+    partners = {name: sum(pairs[name, other].enough for other in names if other != name) for name in names}
     most = max(partners.values(), default=0)
     return max(
         (name for name in names if most and partners[name] == most),

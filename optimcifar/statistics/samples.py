@@ -96,6 +96,11 @@ class Sample:
         return self.n > 0 and max(map(abs, self.differences)) <= _ROUNDING
 
     @property
+    def enough(self) -> bool:
+        """Whether there are enough pairs, and no value is missing."""
+        return self.n >= FEWEST_SEEDS and bool(np.isfinite(self.differences).all())
+
+    @property
     def obstacle(self) -> str | None:
         """Why no test can be made; None if one can."""
         if self.n < FEWEST_SEEDS:
