@@ -82,7 +82,7 @@ def test_the_answer_comes_first_and_names_what_differs_the_best_and_what_is_unde
         "muon (+0.060 [+0.057, +0.063]) is better than sgd; rmsprop (-0.203 [-0.220, -0.185]) is worse."
     )
     assert lines[1] == "With 95 % confidence the best is muon, which is told from all others."
-    assert lines[2].startswith("1 of 3 comparisons is undecided: at the differences measured, they would need about ")
+    assert lines[2].startswith("1 of 3 comparisons is undecided: at the differences measured, it would need about ")
     assert "Holm, 5 % for all 3 verdicts together; each interval at the level of its step" in found.text
     assert "A true difference of 0.00" in found.text
     assert {name: row["difference_pairs"] for name, row in found.rows.items()} == {
@@ -123,6 +123,14 @@ CASES: dict[str, tuple[dict[str, Seeds | Sequence[float]], list[str]]] = {
             "not comparable: c (no run has a result).",
             "1 of 2 comparisons is undecided",
         ],
+    ),
+    "better where both have seeds": (
+        {"a": [*BASE, 0.9, 0.9, 0.9], "b": shifted(0.1)},
+        ["b (+0.100 [", "With 95 % confidence the best is among: a, b."],
+    ),
+    "one without validation": (
+        {"a": BASE, "b": shifted(0.1), "c": Seeds([NAN] * 5)},
+        ["the best of those that can be compared is b; not comparable: c (a value is missing).", "no verdict on c ("],
     ),
     "the same difference": (
         {"a": [0.25, 0.5, 0.625], "b": [0.375, 0.625, 0.75]},
