@@ -140,4 +140,4 @@ def is_hopeless(difference: Difference, undecided: int, stages: Sequence[Stage])
     most, level = len(stages[-1].seeds), stages[-1].level
     reach = _QUANTILE * difference.sd * math.sqrt(max(1 / difference.n - 1 / most, 0))
     needed = float(stats.t.isf(level / undecided / 2, most - 1)) * difference.sd / math.sqrt(most)
-    return abs(difference.mean) + reach < needed
+    return abs(difference.mean) + reach <= needed  # both are zero for equal results
