@@ -93,8 +93,8 @@ def test_typical_spread_is_the_median_of_spreads_corrected_for_few_seeds() -> No
 
 def test_typical_spread_finds_the_true_one() -> None:
     generator = np.random.default_rng(0)
-    samples = [(float(np.std(generator.normal(0, 0.012, n), ddof=1)), n) for n in (3, 5, 10) for _ in range(2000)]
-    assert typical_spread(samples) == pytest.approx(0.012, rel=0.02)
+    samples = [(float(np.std(generator.normal(0, 0.012, n), ddof=1)), n) for n in (3, 5, 10) for _ in range(500)]
+    assert typical_spread(samples) == pytest.approx(0.012, rel=0.04)
 
 
 @pytest.mark.parametrize(
