@@ -33,7 +33,7 @@ class WeightAverages(Callback):
     - ``swa``: the equal-weight average over the ends of the epochs from ``swa_epoch_start`` on.
     - ``ema``: the exponential average over the optimizer steps. The first step copies the weights; after t steps the
       decay is min(``ema_decay``, (1 + t) / (10 + t)), so that the average of a short run forgets its start: the mean
-      age of the averaged weights is t / 10 steps, until ``ema_decay`` is reached after 9 / (1 - ``ema_decay``) steps.
+      age of the averaged weights is t / 10 steps, until ``ema_decay`` is reached after about 9 / (1 - ``ema_decay``).
 
     Validation runs on all: ``val_loss_swa``, ``val_acc_swa``, ``val_loss_ema`` and ``val_acc_ema`` are logged beside
     ``val_loss`` and ``val_acc``. At the end of training the averages are saved as ``checkpoints/swa.ckpt`` and
