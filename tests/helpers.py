@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -189,6 +189,16 @@ def normalised_images(data: ImageDataModule) -> tuple[torch.Tensor, torch.Tensor
     """Return all training images of a set-up module, (N, 3, 32, 32) from -1 to 1, and their labels."""
     images = data.read_train()
     return ((images.pixels.float() / 255 - 0.5) / 0.5).permute(0, 3, 1, 2).contiguous(), images.labels
+
+
+def ema_by_hand(steps: Sequence[Mapping[str, torch.Tensor]], largest_decay: float) -> dict[str, torch.Tensor]:
+    """Return the exponential average of the weights after every step, in float64; its decay rises to the largest."""
+    average = {name: value.double() for name, value in steps[0].items()}
+    for t, weights in enumerate(steps[1:], start=1):
+        decay = min(largest_decay, (1 + t) / (10 + t))
+        for name, value in weights.items():
+            average[name] = decay * average[name] + (1 - decay) * value.double()
+    return average
 
 
 def record_calls(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> list[tuple[Any, ...]]:
