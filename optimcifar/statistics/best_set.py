@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from optimcifar.statistics.samples import Pairs, Sample
+from optimcifar.statistics.samples import TOO_FEW_SEEDS, Pairs, Sample
 from optimcifar.statistics.stages import Stage
 
 Values = Mapping[str, Mapping[int, float]]
@@ -58,10 +58,12 @@ def best_set(values: Values, collapsed: Mapping[str, Set[int]], stages: Sequence
         tested = {name: sample.p("greater") for name, sample in others.items() if not sample.obstacle}
         compared |= dict.fromkeys((highest, *tested))
         below += [name for name, p in tested.items() if p <= stage.level / (len(values) - 1)]
-    means = {name: float(np.mean(list(values[name].values()))) for name in compared}
-    ranked = sorted(compared, key=lambda name: -means[name])
-    not_comparable = {name: obstacles.get(name, "no run has a result") for name in values if name not in compared}
-    return BestSet([name for name in ranked if name not in below], [n for n in ranked if n in below], not_comparable)
+    ranked = sorted(compared, key=lambda name: _mean(values[name].values()), reverse=True)
+    alone = {name: TOO_FEW_SEEDS if of else "no run has a result" for name, of in values.items()}
+    not_comparable = {name: obstacles.get(name, alone[name]) for name in values if name not in compared}
+    return BestSet(
+        [name for name in ranked if name not in below], [name for name in ranked if name in below], not_comparable
+    )
 
 
 def _highest(
@@ -75,6 +77,11 @@ def _highest(
     most = max(partners.values(), default=0)
     return max(
         (name for name in names if most and partners[name] == most),
-        key=lambda name: np.mean(values[name]),
+        key=lambda name: _mean(values[name]),
         default=None,
     )
+
+
+def _mean(values: Iterable[float]) -> float:
+    """Return the mean of the values that are finite: one that is not may be of a seed that nothing was compared in."""
+    return statistics.fmean(value for value in values if math.isfinite(value))

@@ -16,6 +16,9 @@ FEWEST_SEEDS = 3
 #: With fewer seeds there is no verdict if a run collapsed: a t-test is wrong in 18 % of such cases.
 FEWEST_WITH_COLLAPSE = 5
 
+#: Why there is no verdict with fewer seeds than that.
+TOO_FEW_SEEDS = f"fewer than {FEWEST_SEEDS} seeds in common"
+
 # Accuracies are written as float32, which rounds them by less than this. The least true change is one image's.
 _ROUNDING = 1e-6
 
@@ -93,13 +96,13 @@ class Sample:
     @property
     def equal(self) -> bool:
         """Whether there is no difference at all, for any seed."""
-        return self.n > 0 and max(map(abs, self.differences)) <= _ROUNDING
+        return self.n > 0 and all(abs(difference) <= _ROUNDING for difference in self.differences)
 
     @property
     def obstacle(self) -> str | None:
         """Why no test can be made; None if one can."""
         if self.n < FEWEST_SEEDS:
-            return f"fewer than {FEWEST_SEEDS} seeds in common"
+            return TOO_FEW_SEEDS
         if not np.isfinite(self.differences).all():
             return "a value is missing"
         if self.collapsed and self.n < FEWEST_WITH_COLLAPSE:
@@ -122,5 +125,7 @@ class Sample:
         """Return the interval of the mean that misses it with a chance of ``level``; NaN if no test can be made."""
         if self.obstacle:
             return math.nan, math.nan
-        half = 0.0 if self.equal else float(stats.t.isf(level / 2, self.n - 1)) * self.sd / math.sqrt(self.n)
+        if self.equal:
+            return min(self.mean, 0.0), max(self.mean, 0.0)  # rounding alone never excludes zero
+        half = float(stats.t.isf(level / 2, self.n - 1)) * self.sd / math.sqrt(self.n)
         return self.mean - half, self.mean + half
