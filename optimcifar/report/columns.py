@@ -9,11 +9,10 @@ from typing import Any
 
 from optimcifar.report.analysis import Analysis, Configuration
 from optimcifar.report.configurations import short_value
-from optimcifar.report.sentences import signed_interval, verdict_text
+from optimcifar.report.sentences import seeds_text, signed_interval, verdict_text
 from optimcifar.runs.folder import AVERAGES
 from optimcifar.statistics.estimates import Estimate, divergence_bound
-from optimcifar.statistics.power import MOST_SEEDS
-from optimcifar.statistics.verdicts import WITHHELD
+from optimcifar.statistics.verdicts import NO_DIFFERENCE
 
 # Tables for readers have at most so many hyperparameters; the CSV files have all.
 _MOST_HYPERPARAMETERS = 4
@@ -51,12 +50,12 @@ def verdict_columns(analysis: Analysis) -> list[Column]:
         _metric(measure, analysis.measure),
         Column("pairs", _pairs, lambda row: str(_pairs(row) or "")),
         Column("adjusted p", _adjusted_p, lambda row: _number(_adjusted_p(row), ".3g")),
-        Column("diverged", lambda row: row.diverged, lambda row: _diverged_text(row, len(analysis.ended(row.name)))),
+        Column("diverged", lambda row: row.diverged, _diverged_text),
         Column("not finished", lambda row: row.not_finished, lambda row: str(row.not_finished or "")),
         Column(
             "seeds needed",
             lambda row: _seeds_needed(row, analysis),
-            lambda row: _seeds_needed_text(_seeds_needed(row, analysis)),
+            lambda row: seeds_text(_seeds_needed(row, analysis)),
         ),
     ]
     return _with_content(columns, analysis)
@@ -162,23 +161,17 @@ def _adjusted_p(row: Configuration) -> float:
     return row.difference.adjusted_p if row.difference else math.nan
 
 
-def _diverged_text(row: Configuration, ended: int) -> str:
+def _diverged_text(row: Configuration) -> str:
     """Write ``2 of 5``, or ``0 of 5, at most 45 % in truth``."""
-    if not ended:
+    if not row.runs:
         return ""
-    bound = "" if row.diverged else f", at most {100 * divergence_bound(ended):.0f} % in truth"
-    return f"{row.diverged} of {ended}{bound}"
+    bound = "" if row.diverged else f", at most {100 * divergence_bound(row.runs):.0f} % in truth"
+    return f"{row.diverged} of {row.runs}{bound}"
 
 
 def _seeds_needed(row: Configuration, analysis: Analysis) -> float:
     found = row.difference
-    if found is None or found.is_decided or found.verdict.startswith(WITHHELD):
-        return math.nan
-    return analysis.seeds_needed(found)
-
-
-def _seeds_needed_text(seeds: float) -> str:
-    return f"more than {MOST_SEEDS:,}" if math.isinf(seeds) else _number(seeds, ",.0f")
+    return analysis.seeds_needed(found) if found and found.verdict == NO_DIFFERENCE else math.nan
 
 
 def _pairs(row: Configuration) -> int:
