@@ -152,7 +152,7 @@ def _domain(rows: list[Row], band: float) -> tuple[float, float]:
     ends = [end for row in rows for end in (row.difference.low, row.difference.high) if math.isfinite(end)]
     least, most = min(points), max(points)
     room = (most - least) or 0.01
-    low, high = max(min(least, *ends), least - room), min(max(most, *ends), most + room)
+    low, high = max(min([least, *ends]), least - room), min(max([most, *ends]), most + room)
     edge = 0.03 * (high - low)
     return low - edge, high + edge
 
