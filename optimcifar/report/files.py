@@ -16,6 +16,7 @@ from optimcifar.report.records import configuration_records, run_records, to_csv
 from optimcifar.report.sentences import answer, circumstances, methods
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.statistics.estimates import LEVEL
+from optimcifar.text import percent
 
 
 def write_report(analysis: Analysis, out: Path) -> None:
@@ -41,5 +42,5 @@ def _markdown(analysis: Analysis) -> str:
     rows = [[column.text(row).replace("|", "\\|") for column in shown] for row in analysis.configurations]
     table = [[column.title for column in shown], ["---"] * len(shown), *rows]
     lines = [*answer(analysis), "", *("| " + " | ".join(row) + " |" for row in table), ""]
-    lines += [f"Means ± half of their {LEVEL:.0%} intervals over seeds. {circumstances(analysis)}.", ""]
+    lines += [f"Means ± half of their {percent(LEVEL)} intervals over seeds. {circumstances(analysis)}.", ""]
     return "\n".join([*lines, *methods(analysis), *cautions(analysis)]).lstrip() + "\n"

@@ -19,7 +19,7 @@ from optimcifar.report.charts.style import CONFIG, VEGA_LITE, Figure, Look, Styl
 from optimcifar.report.columns import VERDICT, Column, cost_columns, metric_columns, verdict_columns
 from optimcifar.report.sentences import answer, circumstances, methods
 from optimcifar.statistics.estimates import LEVEL
-from optimcifar.text import count
+from optimcifar.text import count, percent
 
 # The points of the legend, 28 by 12 pixels, by Vega's names.
 _SHAPES = {"circle": "M10 6a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "triangle-up": "M14 2l4.5 8h-9z", "square": "M10 2h8v8h-8z"}
@@ -45,7 +45,7 @@ def comparison_page(analysis: Analysis) -> str:
 {_paragraphs([circumstances(analysis)], "note")}
 <h2>Verdicts</h2>
 {_table("verdicts", verdict_columns(analysis), analysis)}
-<p class="note">Means ± half of their {LEVEL:.0%} intervals over seeds. A click on a column's head sorts by it.</p>
+<p class="note">Means ± half of their {percent(LEVEL)} intervals over seeds. A click on a column's head sorts by it.</p>
 <h2>Costs and settings</h2>
 {_table("costs", cost_columns(analysis), analysis)}
 {_metrics(analysis)}<h2>Methods</h2>

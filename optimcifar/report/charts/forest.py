@@ -48,21 +48,14 @@ class Row:
 
 def differences(style: Style, analysis: Analysis) -> Figure | None:
     """Return the differences from the baseline; None where nothing was compared."""
-    baseline = analysis.values(analysis.baseline)
-    rows = [
-        Row(
-            found.configuration,
-            found.configuration,
-            found,
-            _paired(analysis.values(found.configuration), baseline, found),
-        )
-        for found in analysis.differences
-    ]
+    baseline, rows = analysis.values(analysis.baseline), []
+    for found in analysis.differences:
+        name = found.configuration
+        rows.append(Row(name, name, found, _paired(analysis.values(name), baseline, found)))
     title = f"{MEASURES[analysis.measure].capitalize()}: difference from {analysis.baseline}"
     notes = ["Mean and interval of the paired differences, at the level of its step; a dot per seed."]
-    band = analysis.smallest_difference
-    if math.isfinite(band):
-        notes += [f"Grey: true differences below {band:.3f}, which could not have been shown (80 % power)."]
+    if math.isfinite(band := analysis.smallest_difference):
+        notes += [f"Grey: could not have been shown reliably: true differences below {band:.3f}, power under 80 %."]
     return _forest("differences", title, notes, style, rows, band)
 
 
