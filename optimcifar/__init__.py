@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from optimcifar.optim.param_groups import ParamRule as ParamRule
     from optimcifar.optim.schedules import ChainedSchedule as ChainedSchedule
     from optimcifar.optim.schedules import SequentialSchedule as SequentialSchedule
+    from optimcifar.report.comparison import read_comparison as read_comparison
     from optimcifar.runs.logger import RunLogger as RunLogger
     from optimcifar.training.classifier import ImageClassifier as ImageClassifier
 
@@ -37,6 +38,7 @@ _MODULES = {
     "SequentialSchedule": "optim.schedules",
     "Shapes10DataModule": "data.shapes10",
     "WeightAverages": "callbacks.weight_averages",
+    "read_comparison": "report.comparison",
 }
 __all__ = ["__version__", *_MODULES]  # noqa: PLE0604  the names are strings
 

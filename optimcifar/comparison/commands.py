@@ -128,12 +128,13 @@ def report(args: list[str]) -> int:
 
 
 def _report(comparison: Comparison, out: Path) -> None:
-    # It takes a second or two to import.
+    # They take a second or two to import.
     from optimcifar.report.files import write_report
+    from optimcifar.report.terminal import print_results
 
     write_report(comparison, out)
-    print("\n".join(["", (out / "summary.md").read_text(encoding="utf-8").rstrip()]))
-    print(f"\nthe report is {out / 'report.html'}; its tables and pictures lie beside it")
+    print()
+    print_results(comparison, out / "report.html")
 
 
 def _check_numbers(options: argparse.Namespace) -> None:
