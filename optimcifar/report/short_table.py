@@ -11,28 +11,29 @@ from optimcifar.statistics.estimates import Estimate
 def short_table(analysis: Analysis) -> dict[str, list[str]]:
     """Return the columns by head: a text for each configuration, the highest accuracy first.
 
-    A column without any text is left out, such as ``diverged`` where no run did.
+    The numbers are short enough for a terminal of 80 columns. A column without any text is left out, such as
+    ``diverged`` where no run did.
     """
-    rows = [_cells(row, analysis.measure) for row in analysis.configurations]
+    rows = [_cells(row, analysis) for row in analysis.configurations]
     return {head: cells for head in rows[0] if any(cells := [row[head] for row in rows])}
 
 
-def _cells(row: Configuration, measure: str) -> dict[str, str]:
-    difference = row.difference
+def _cells(row: Configuration, analysis: Analysis) -> dict[str, str]:
+    difference, measure = row.difference, analysis.measure
     return {
         "configuration": row.name,
-        "seeds": f"{row.seeds} of {row.seeds + row.not_finished}" if row.not_finished else str(row.seeds),
+        "seeds": f"{row.seeds}/{row.seeds + row.not_finished}" if row.not_finished else str(row.seeds),
         measure.replace("_", " "): _accuracy(row.metrics[measure]),
         "difference": _plus_minus(difference.mean, difference.high) if difference else "",
-        "verdict": difference.verdict if difference else "baseline",
-        "time/run": _seconds(row.costs["train_seconds"]),
-        "diverged": _collapsed(row),
+        "verdict": _verdict(row, compared=len(analysis.names) > 1),
+        "s/run": _seconds(row.costs["train_seconds"]),
+        "diverged": str(row.diverged or ""),
     }
 
 
 def _accuracy(value: Estimate) -> str:
     if value.missing:
-        return f"missing in {value.missing} of {value.n}"
+        return "missing"
     return "" if math.isnan(value.mean) else f"{value.mean:.3f}"
 
 
@@ -43,13 +44,14 @@ def _plus_minus(mean: float, high: float) -> str:
     return f"{mean:+.3f}" if math.isnan(high) else f"{mean:+.3f} ± {high - mean:.3f}"
 
 
+def _verdict(row: Configuration, compared: bool) -> str:
+    """Write ``worse``, or ``worse; 2 at chance`` if runs ended at chance level; divergence has its own column."""
+    parts = [row.difference.verdict if row.difference else "baseline"] if compared else []
+    parts += [f"{row.at_chance} at chance"] if row.at_chance else []
+    return "; ".join(parts)
+
+
 def _seconds(value: float) -> str:
     if math.isnan(value):
         return ""
-    return f"{value:,.0f} s" if value >= 100 else f"{value:.1f} s"
-
-
-def _collapsed(row: Configuration) -> str:
-    """Write how many runs diverged, and how many finished at chance level: ``1; 2 at chance``."""
-    parts = [str(row.diverged)] if row.diverged else []
-    return "; ".join([*parts, f"{row.at_chance} at chance"] if row.at_chance else parts)
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"

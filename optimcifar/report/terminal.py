@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from rich.console import Group
 from rich.table import Table
 
 from optimcifar.console import OutputConsole
@@ -27,14 +28,12 @@ def print_results(analysis: Analysis, page: Path) -> None:
         page: the file of the whole report, which is named in the last line.
     """
     console = OutputConsole()
-    for line in answer(analysis):
-        console.print(console.text(line))
-    console.print()
-    console.print(_table(analysis, console))
-    console.print()
-    for line in [*_differences(analysis), f"{circumstances(analysis)}.", *cautions(analysis)]:
-        console.print(console.text(line))
-    console.print(f"\nthe report is {page}; its tables and pictures lie beside it", soft_wrap=True)
+    notes = [*_differences(analysis), f"{circumstances(analysis)}.", *cautions(analysis)]
+    for parts in ([*map(console.text, answer(analysis))], [_table(analysis, console)], [*map(console.text, notes)]):
+        if parts:
+            console.print(Group(*parts))
+            console.print()
+    console.print(f"the report is {page}; its tables and pictures lie beside it", soft_wrap=True)
 
 
 def _table(analysis: Analysis, console: OutputConsole) -> Table:
@@ -43,7 +42,7 @@ def _table(analysis: Analysis, console: OutputConsole) -> Table:
     for head in columns:
         table.add_column(head, justify="left" if head in _TEXT_COLUMNS else "right", overflow="fold")
     for row in zip(*columns.values(), strict=True):
-        table.add_row(*(console.text(cell, _STYLES.get(cell, "")) for cell in row))
+        table.add_row(*(console.text(cell, _STYLES.get(cell.partition(";")[0], "")) for cell in row))
     return table
 
 
