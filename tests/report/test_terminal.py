@@ -6,6 +6,7 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import make_comparison, make_run
@@ -28,10 +29,10 @@ def table(text: str) -> list[list[str]]:
     return [re.split(r"\s\s+", line.strip()) for line in lines]
 
 
-def make_named_runs(out: Path, accuracies: dict[str, list[float]], **summary: object) -> None:
+def make_named_runs(out: Path, accuracies: dict[str, list[float]], **summary: Any) -> None:
     for name, of_seeds in accuracies.items():
         for seed, accuracy in enumerate(of_seeds):
-            own = summary if math.isnan(accuracy) else {}
+            own: dict[str, Any] = summary if math.isnan(accuracy) else {}
             make_run(out / "runs" / name / f"seed-{seed}", seed, [0.1, accuracy], **own)
     (out / "comparison.json").write_text(json.dumps({"configurations": list(accuracies), "baseline": "sgd"}))
 
