@@ -18,6 +18,13 @@ from optimcifar.report.terminal import print_results
 LONG = "sgd-lr=0.0003-weight_decay=0.0005-momentum=0.9"
 
 
+@pytest.fixture(autouse=True)
+def pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def printed(out: Path, capsys: pytest.CaptureFixture[str]) -> str:
     print_results(read_comparison(out), out / "report.html")
     return capsys.readouterr().out
@@ -98,7 +105,6 @@ def test_verdicts_are_coloured_on_a_terminal_that_can(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
     monkeypatch.setenv("TERM", term)
-    monkeypatch.delenv("NO_COLOR", raising=False)
     make_comparison(tmp_path, ["sgd", "adam"])
     text = printed(tmp_path, capsys)
     assert ("\x1b[32mbetter" in text) is coloured
