@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from optimcifar.callbacks.console_output import EpochBar as EpochBar
+    from optimcifar.callbacks.console_output import EpochLines as EpochLines
     from optimcifar.callbacks.epoch_end_weight_averaging import EpochEndWeightAveraging as EpochEndWeightAveraging
     from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates as GradientsAndUpdates
     from optimcifar.callbacks.run_summary import RunSummary as RunSummary
@@ -27,7 +29,9 @@ _MODULES = {
     "CIFAR10DataModule": "data.cifar10",
     "ChainedSchedule": "optim.schedules",
     "ConvNet": "networks.convnet",
+    "EpochBar": "callbacks.console_output",
     "EpochEndWeightAveraging": "callbacks.epoch_end_weight_averaging",
+    "EpochLines": "callbacks.console_output",
     "GradientsAndUpdates": "callbacks.gradients_and_updates",
     "ImageClassifier": "training.classifier",
     "ImageDataModule": "data.datamodule",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from optimcifar.errors import UsageError, UsageParser
+from optimcifar.comparison.plan import make_plan
+from optimcifar.comparison.seeds import DEFAULT_SEEDS, parse_seeds
+from optimcifar.errors import UsageParser
 from optimcifar.paths import expand_home
-from optimcifar.text import count
+from optimcifar.report.design import Until
 from optimcifar.training.option_order import separate_options
 
 if TYPE_CHECKING:
@@ -35,7 +37,17 @@ def _compare_parser() -> UsageParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--seeds", default="3", help="how many, or which: 5, or 0,1,2 (default: 3)")
+    parser.add_argument(
+        "--seeds",
+        default=str(DEFAULT_SEEDS),
+        help="how many, which (0,1,2), or auto: more for what is undecided (default: %(default)s)",
+    )
+    parser.add_argument("--max_seeds", type=int, help="with --seeds auto: the most for a configuration (default: 20)")
+    parser.add_argument(
+        "--until",
+        choices=get_args(Until),
+        help="with --seeds auto: until all verdicts are final (default), or until the best is told from all others",
+    )
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one per GPU, or one per core)")
     parser.add_argument("--baseline", help="the configuration to compare with (default: the first)")
     parser.add_argument("--target_acc", type=float, help="also report when a run reached this validation accuracy")
@@ -68,44 +80,19 @@ def compare(args: list[str]) -> int:
     """
     parser = _compare_parser()
     options, others = parser.parse_known_args(args)
-    named, of_fit = separate_options(others)
-    if not named:
-        raise UsageError("name the configurations to compare: optimcifar compare configs/sgd.yaml ...")
-    _check_numbers(options)
-    options.out = expand_home(options.out)
+    configs, of_fit = separate_options(others)
+    seeds = parse_seeds(options.__dict__.pop("seeds"))
+    plan = make_plan(configs, seeds, options=of_fit, **vars(options))
 
-    from optimcifar.comparison.plan import parse_entries, parse_seeds, plan_runs
-
-    entries, seeds = parse_entries(named), parse_seeds(options.seeds)
-    baseline = _choose_baseline([entry.name for entry in entries], options.baseline)
-    runs = plan_runs(entries, seeds, of_fit, options.out)
-
-    from optimcifar.comparison.engine import check_runs, connect, make_runs
-    from optimcifar.comparison.progress import RunTable
-    from optimcifar.comparison.settings import refuse_changes, refuse_equal_configurations
+    # It takes a second or two to import.
+    from optimcifar.comparison.compare import all_failed, train
     from optimcifar.report.comparison import read_comparison
-    from optimcifar.report.design import Design
 
-    what = f"{count(len(entries), 'configuration')}, {count(len(seeds), 'seed')}: {count(len(runs), 'run')}"
-    print(f"{what}, in {options.out}", flush=True)
-    with connect(options.jobs, options.scheduler) as client:
-        configurations = check_runs(client, runs)
-        refuse_equal_configurations(runs, configurations)
-        refuse_changes(runs, configurations)
-        names = tuple(entry.name for entry in entries)
-        Design(names, baseline, options.target_acc, tuple(seeds)).write(options.out)
-        try:
-            with RunTable(runs) as table:
-                ends = make_runs(client, runs, table.show)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"; the same command goes on, optimcifar report {options.out} shows what is there"
-            ) from None
-    failed = [run for run, end in ends.items() if end.status == "failed"]
-    if len(failed) < len(runs):
-        _report(read_comparison(options.out), options.out)
-    if failed:
-        print(f"optimcifar: {len(failed)} of {len(runs)} runs failed", file=sys.stderr)
+    ends = train(plan)
+    if not all_failed(ends):
+        _report(read_comparison(plan.out), plan.out)
+    if failed := sum(end.status == "failed" for end in ends.values()):
+        print(f"optimcifar: {failed} of {len(ends)} runs failed", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -117,7 +104,6 @@ def report(args: list[str]) -> int:
         RuntimeError: a folder holds no run, or a damaged one.
     """
     options = _report_parser().parse_intermixed_args(args)
-    _check_numbers(options)
 
     # It takes a second or two to import.
     from optimcifar.report.comparison import read_comparison
@@ -135,16 +121,3 @@ def _report(comparison: Comparison, out: Path) -> None:
     write_report(comparison, out)
     print()
     print_results(comparison, out / "report.html")
-
-
-def _check_numbers(options: argparse.Namespace) -> None:
-    if options.target_acc is not None and not 0 < options.target_acc <= 1:
-        raise UsageError(f"--target_acc must be greater than 0 and at most 1, got {options.target_acc}")
-    if getattr(options, "jobs", None) is not None and options.jobs < 1:
-        raise UsageError(f"--jobs must be at least 1, got {options.jobs}")
-
-
-def _choose_baseline(names: list[str], baseline: str | None) -> str:
-    if baseline is not None and baseline not in names:
-        raise UsageError(f"--baseline must be one of {', '.join(names)}; got {baseline!r}")
-    return baseline or names[0]

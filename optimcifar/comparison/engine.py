@@ -29,6 +29,9 @@ _SETTINGS = {
     "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1},
 }
 
+# dask serves a page whatever its options say, and warns where its usual port is taken.
+_ANY_PORT = "127.0.0.1:0"
+
 
 @contextmanager
 def connect(jobs: int | None, scheduler: str | None) -> Iterator[Client]:
@@ -87,7 +90,7 @@ def _local_cluster(jobs: int | None) -> SpecCluster:
         }
         for number in range(jobs or len(gpus) or os.cpu_count() or 1)
     }
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False, "dashboard_address": None}}
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False, "dashboard_address": _ANY_PORT}}
     return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
 
 

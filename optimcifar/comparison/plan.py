@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
+from optimcifar.comparison.seeds import Seeds, with_seeds
 from optimcifar.errors import UsageError
 from optimcifar.paths import expand_home
+from optimcifar.report.design import Design, Until, check_target
 from optimcifar.runs.folder import comparison_run
+from optimcifar.text import count
 
 # Options that compare sets for each run itself, and what to use instead.
 _DECIDED = {
@@ -51,7 +56,92 @@ class Run:
     options: tuple[str, ...]
 
 
-def parse_entries(texts: list[str]) -> list[Entry]:
+@dataclass(frozen=True)
+class Plan:
+    """What a comparison trains, and where.
+
+    Attributes:
+        entries: the configurations.
+        design: what is asked for: seeds or stages, baseline and target.
+        out: the comparison's folder.
+        options: options of ``fit`` that hold for all runs.
+        jobs: number of local workers; None for one per GPU, or one per core without a GPU.
+        scheduler: address of a running dask scheduler; None for local workers.
+    """
+
+    entries: tuple[Entry, ...]
+    design: Design
+    out: Path
+    options: tuple[str, ...] = ()
+    jobs: int | None = None
+    scheduler: str | None = None
+
+    @property
+    def stages(self) -> list[Sequence[int]]:
+        """The new seeds of each stage; those that were chosen beforehand are a single one."""
+        sizes = (0, *self.design.stages)
+        return [range(*ends) for ends in pairwise(sizes)] or [self.design.seeds]
+
+    @property
+    def run_numbers(self) -> tuple[int, int]:
+        """The fewest and the most runs that there may be."""
+        stages, entries = self.stages, len(self.entries)
+        return len(stages[0]) * entries, sum(map(len, stages)) * entries
+
+    def runs(self, seeds: Iterable[int], names: Collection[str] | None = None) -> list[Run]:
+        """Return the runs with these seeds.
+
+        Args:
+            seeds: the seeds.
+            names: the configurations; None for all.
+        """
+        entries = [entry for entry in self.entries if names is None or entry.name in names]
+        return plan_runs(entries, seeds, self.options, self.out)
+
+    def describe(self) -> str:
+        """Describe configurations, seeds, number of runs, and folder in a line."""
+        sizes, (fewest, most) = self.design.stages, self.run_numbers
+        seeds = count(len(self.design.seeds), "seed")
+        if sizes:
+            seeds = f"seeds on demand ({', '.join(map(str, sizes))})"
+        runs = count(most, "run") if fewest == most else f"{fewest} to {count(most, 'run')}"
+        return f"{count(len(self.entries), 'configuration')}, {seeds}: {runs}, in {self.out}"
+
+
+def make_plan(
+    configs: Iterable[str],
+    seeds: Seeds,
+    *,
+    baseline: str | None = None,
+    target_acc: float | None = None,
+    out: str | Path,
+    options: Sequence[str] = (),
+    jobs: int | None = None,
+    scheduler: str | None = None,
+    max_seeds: int | None = None,
+    until: Until | None = None,
+) -> Plan:
+    """Plan a comparison; see ``optimcifar.compare`` for the arguments.
+
+    Raises:
+        UsageError: an argument is wrong.
+    """
+    entries = tuple(parse_entries(configs))
+    if not entries:
+        raise UsageError("name the configurations to compare: optimcifar compare configs/sgd.yaml ...")
+    names = tuple(entry.name for entry in entries)
+    if baseline is not None and baseline not in names:
+        raise UsageError(f"--baseline must be one of {', '.join(names)}; got {baseline!r}")
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"--jobs must be at least 1, got {jobs}")
+    check_target(target_acc)
+    design = with_seeds(Design(names, baseline or names[0], target_acc), seeds, max_seeds, until)
+    plan = Plan(entries, design, expand_home(out), tuple(options), jobs, scheduler)
+    plan.runs(plan.stages[0])  # refuses the options that a comparison sets itself
+    return plan
+
+
+def parse_entries(texts: Iterable[str]) -> list[Entry]:
     """Read ``FILE`` or ``FILE:KEY=VALUE:KEY=VALUE``; keys are options of ``fit`` without their dashes.
 
     An entry is named after its file and the last part of each key: ``sgd-lr=0.03``. If two entries would have the same
@@ -91,23 +181,7 @@ def _name(stem: str, keys: list[str], pairs: list[tuple[str, str]]) -> str:
     return re.sub(r"[^\w=.+-]", "_", text).lstrip(".")
 
 
-def parse_seeds(text: str) -> list[int]:
-    """Read ``5``, the seeds 0 to 4, or a list: ``0,1,7``, or ``7,`` for that one.
-
-    Raises:
-        UsageError: it is neither, or names a seed twice.
-    """
-    try:
-        numbers = [int(number) for number in text.removesuffix(",").split(",")]
-    except ValueError:
-        numbers = []
-    seeds = numbers if "," in text or not numbers else list(range(numbers[0]))
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise UsageError(f"--seeds must be a number of seeds, or different seeds such as 0,1,2; got {text!r}")
-    return seeds
-
-
-def plan_runs(entries: list[Entry], seeds: list[int], options: list[str], out: Path) -> list[Run]:
+def plan_runs(entries: Sequence[Entry], seeds: Iterable[int], options: Sequence[str], out: Path) -> list[Run]:
     """Return the runs: all configurations with the first seed, then all with the next.
 
     Args:

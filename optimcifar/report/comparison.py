@@ -16,7 +16,7 @@ from optimcifar.report.analysis import Analysis
 from optimcifar.report.cautions import cautions
 from optimcifar.report.charts import Charts
 from optimcifar.report.configurations import name_configurations
-from optimcifar.report.design import Design
+from optimcifar.report.design import Design, check_target
 from optimcifar.report.records import Record, configuration_records, difference_records, run_records
 from optimcifar.report.sentences import answer, circumstances
 from optimcifar.report.short_table import short_table
@@ -102,8 +102,7 @@ def read_comparison(
         UsageError: there is no such baseline, the target is out of range, or two runs are the same.
         RuntimeError: a folder holds no run, or a damaged one.
     """
-    if target_acc is not None and not 0 < target_acc <= 1:
-        raise UsageError(f"target_acc must be greater than 0 and at most 1, got {target_acc}")
+    check_target(target_acc)
     paths = [expand_home(path) for path in (folder, *others)]
     designs = [Design.read(path) or Design() for path in paths]
     read = [run for path, of in zip(paths, designs, strict=True) for run in _in_entry_order(read_runs(path), of)]

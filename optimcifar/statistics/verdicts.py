@@ -72,7 +72,7 @@ def holm(p_values: Sequence[float], level: float = FALSE_VERDICTS) -> tuple[list
     rejected = int((ordered <= level).sum())
     adjusted, levels = np.empty(number), np.empty(number)
     adjusted[order] = ordered
-    levels[order] = [level / max(number - min(rank, rejected), 1) for rank in range(number)]
+    levels[order] = [level / (number - min(rank, rejected)) for rank in range(number)]
     return adjusted.tolist(), levels.tolist()
 
 
@@ -102,7 +102,7 @@ def judge(comparisons: Sequence[Pairs], stages: Sequence[Stage], planned: int | 
         for i, p, level in zip(undecided, adjusted, levels, strict=False):
             if i in fresh:
                 # Of all stages together, so that 0.05 is the threshold in each.
-                share = min(1.0, p * FALSE_VERDICTS / stage.level)
+                share = min(1.0, p * (FALSE_VERDICTS / stage.level))
                 found[i] = _difference(comparisons[i], samples[i], share, level)
     return [difference for difference in found if difference is not None]
 
@@ -140,4 +140,4 @@ def is_hopeless(difference: Difference, undecided: int, stages: Sequence[Stage])
     most, level = len(stages[-1].seeds), stages[-1].level
     reach = _QUANTILE * difference.sd * math.sqrt(max(1 / difference.n - 1 / most, 0))
     needed = float(stats.t.isf(level / undecided / 2, most - 1)) * difference.sd / math.sqrt(most)
-    return abs(difference.mean) + reach < needed
+    return abs(difference.mean) + reach <= needed  # both are zero for equal results

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from optimcifar.comparison.plan import Run, parse_entries, parse_seeds, plan_runs
+from optimcifar.comparison.plan import Run, parse_entries, plan_runs
 from optimcifar.errors import UsageError
 from optimcifar.training.lightning_cli import TrainingCLI
 from optimcifar.training.option_order import separate_options
@@ -52,16 +52,6 @@ def test_overrides_become_options_after_the_configuration() -> None:
 def test_entries_that_are_refused(texts: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_entries(texts)
-
-
-def test_seeds_are_a_number_or_a_list() -> None:
-    assert (parse_seeds("3"), parse_seeds("0,4,2"), parse_seeds("7,")) == ([0, 1, 2], [0, 4, 2], [7])
-
-
-@pytest.mark.parametrize("text", ["", "0", "-1", "1,1", "a", "1.5", "0,-2"])
-def test_seeds_that_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--seeds must be"):
-        parse_seeds(text)
 
 
 def test_runs_of_a_seed_come_before_those_of_the_next() -> None:

@@ -1,0 +1,131 @@
+"""Train a comparison, in one stage or with seeds on demand, and return its results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from distributed import Client
+
+from optimcifar.comparison.engine import check_runs, connect, make_runs
+from optimcifar.comparison.on_demand import decide
+from optimcifar.comparison.plan import Plan, Run, make_plan
+from optimcifar.comparison.progress import RunTable
+from optimcifar.comparison.seeds import DEFAULT_SEEDS, Seeds
+from optimcifar.comparison.settings import refuse_changes, refuse_equal_configurations
+from optimcifar.comparison.worker import RunEnd
+from optimcifar.report.comparison import Comparison, read_comparison
+from optimcifar.report.design import Design, Until
+from optimcifar.runs.folder import ENDED, RunFolder, comparison_runs
+
+
+def compare(
+    configs: Sequence[str | Path],
+    seeds: Seeds = DEFAULT_SEEDS,
+    *,
+    baseline: str | None = None,
+    target_acc: float | None = None,
+    out: str | Path = "lightning_logs/comparison",
+    jobs: int | None = None,
+    options: Sequence[str] = (),
+    max_seeds: int | None = None,
+    until: Until | None = None,
+) -> Comparison:
+    """Train configurations over seeds, as ``optimcifar compare`` does, and return the results.
+
+    The same call again goes on with what is unfinished. A script calls it below ``if __name__ == "__main__":``, because
+    its workers are new processes that import the script.
+
+    Args:
+        configs: configuration files, each with overrides if you like: ``configs/sgd.yaml:model.optimizer.lr=0.03``.
+        seeds: how many, which, or ``"auto"`` for seeds on demand.
+        baseline: the name of the configuration to compare with; None for the first.
+        target_acc: a validation accuracy, 0 to 1, to which epochs and seconds are counted; None for none.
+        out: the comparison's folder.
+        jobs: runs at a time; None for one per GPU, or one per core.
+        options: options of ``optimcifar fit`` that hold for all runs: ``["--trainer.max_epochs", "5"]``.
+        max_seeds: with seeds on demand, the most that a configuration gets; None for 20.
+        until: with seeds on demand, whether they go on until every verdict is final (``"verdicts"``, the default), or
+            until the best configuration is told from the others (``"best"``).
+
+    Raises:
+        UsageError: an argument is wrong, or the folder has runs with other settings.
+        RuntimeError: all runs failed.
+    """
+    plan = make_plan(
+        map(str, configs),
+        seeds,
+        baseline=baseline,
+        target_acc=target_acc,
+        out=out,
+        options=options,
+        jobs=jobs,
+        max_seeds=max_seeds,
+        until=until,
+    )
+    ends = train(plan)
+    if failed := all_failed(ends):
+        raise RuntimeError(f"all runs failed: {failed}")
+    return read_comparison(plan.out)
+
+
+def train(plan: Plan) -> dict[Run, RunEnd]:
+    """Train and test the runs of a comparison; print what it does, and return how each run ended.
+
+    Raises:
+        UsageError: a run's options are wrong, or the folder has runs with other settings.
+        RuntimeError: the cluster cannot be reached.
+    """
+    print(plan.describe(), flush=True)
+    with connect(plan.jobs, plan.scheduler) as client:
+        check_plan(client, plan)
+        has_results = any(run.status() in ENDED for run in comparison_runs(plan.out))
+        plan.design.after(Design.read(plan.out), has_results).write(plan.out)
+        try:
+            return _train_stages(client, plan)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"; the same command goes on, optimcifar report {plan.out} shows what is there"
+            ) from None
+
+
+def check_plan(client: Client, plan: Plan) -> list[str]:
+    """Refuse wrong options, equal configurations, and a folder that has runs with other settings.
+
+    Returns:
+        The resolved configurations, in the order of the plan, as YAML.
+
+    Raises:
+        UsageError: something is refused.
+    """
+    first, *later = (plan.runs(seeds) for seeds in plan.stages)
+    there = [run for runs in later for run in runs if RunFolder(run.folder).config.exists()]
+    configurations = check_runs(client, [*first, *there])
+    refuse_equal_configurations(first, configurations[: len(first)])
+    refuse_changes([*first, *there], configurations)
+    return configurations[: len(plan.entries)]
+
+
+def all_failed(ends: dict[Run, RunEnd]) -> str | None:
+    """Return the first error if all runs failed; None if one has a result."""
+    if any(end.status != "failed" for end in ends.values()):
+        return None
+    return next((end.error for end in ends.values()), None)
+
+
+def _train_stages(client: Client, plan: Plan) -> dict[Run, RunEnd]:
+    """Train stage by stage. Runs that have ended are not repeated, so an interrupted comparison decides as before."""
+    ends: dict[Run, RunEnd] = {}
+    names = list(plan.design.configurations)
+    for number, seeds in enumerate(plan.stages):
+        runs = plan.runs(seeds, names)
+        with RunTable(runs) as table:
+            ends |= make_runs(client, runs, table.show)
+        if not plan.design.stages or all_failed(ends):
+            break
+        decision = decide(read_comparison(plan.out), number)
+        print(decision.line, flush=True)
+        names = decision.names
+        if not names:
+            break
+    return ends

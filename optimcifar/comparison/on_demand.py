@@ -1,0 +1,60 @@
+"""What is decided after a stage of a comparison with seeds on demand, and which configurations go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from optimcifar.report.analysis import Analysis
+from optimcifar.statistics.on_demand import NextSeeds, seeds_for_best, seeds_for_verdicts
+from optimcifar.text import count
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What follows from the results after a stage.
+
+    Attributes:
+        names: the configurations that get the seeds of the next stage; none if the comparison ends.
+        line: what is decided, which configurations go on, and why the others do not.
+    """
+
+    names: list[str]
+    line: str
+
+
+def decide(analysis: Analysis, stage: int) -> Decision:
+    """Decide which configurations get the seeds of the next stage.
+
+    Args:
+        analysis: the runs of the comparison; those of later stages are left out.
+        stage: the number of the stage that has ended, from 0.
+    """
+    stages = analysis.stages
+    seeds = stages[stage].seeds
+    then = replace(analysis, runs=[run for run in analysis.runs if run.seed in seeds])
+    following = _next_seeds(then) if stage + 1 < len(stages) else NextSeeds([], {})
+    state = f"stage {stage + 1} of {len(stages)}, {count(len(seeds), 'seed')}: {_state(then)}"
+    return Decision(following.names, "; ".join([state, *_described(following)]))
+
+
+def _next_seeds(analysis: Analysis) -> NextSeeds:
+    if analysis.design.until == "best":
+        return seeds_for_best(analysis.best, {name: analysis.values(name) for name in analysis.names})
+    return seeds_for_verdicts(analysis.differences, analysis.comparisons, analysis.stages)
+
+
+def _state(analysis: Analysis) -> str:
+    if analysis.design.until == "best":
+        members = analysis.best.members
+        return f"the best is among {', '.join(members)}" if members else "the best cannot be told"
+    return f"{sum(found.is_decided for found in analysis.differences)} of {count(analysis.comparisons, 'verdict')}"
+
+
+def _described(following: NextSeeds) -> list[str]:
+    """Write ``more seeds for sgd, adam`` and ``no more seeds for muon, lion (better), rprop (worse)``."""
+    parts = [f"more seeds for {', '.join(following.names)}"] if following.names else []
+    names: dict[str, list[str]] = {}
+    for name, why in following.reasons.items():
+        names.setdefault(why, []).append(name)
+    groups = [f"{', '.join(alike)} ({why})" for why, alike in names.items()]
+    return parts + ([f"no more seeds for {', '.join(groups)}"] if groups else [])
