@@ -81,7 +81,7 @@ def test_runs_that_diverged_collapsed_or_are_not_over_are_counted(
     assert rows["sgd"] == ["sgd", "3", "0.500", "baseline", "4.0"]
     assert rows["low"][1:3] == ["1/2", "0.100"]
     assert short_table(read_comparison(tmp_path))["verdict"][-1].endswith("; 1 at chance")
-    assert "1 run not over, and left out" in text
+    assert "1 run is not over, and left out" in text
 
 
 @pytest.mark.parametrize("columns", [80, 44])
