@@ -12,7 +12,7 @@ from helpers import CONFIGS, Command, quiet_trainer
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
-from torch.optim.lr_scheduler import CyclicLR, OneCycleLR, StepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, CyclicLR, OneCycleLR
 from torch.utils.data import DataLoader, IterableDataset
 
 from optimcifar import EpochBar, EpochLines
@@ -107,16 +107,16 @@ class OwnNames(Plain):
 
 
 class Scheduled(Plain):
-    """Moves a schedule of six steps with every second of the run's."""
+    """Moves its schedule with every second step."""
 
     def configure_optimizers(self) -> Any:
         optimizer = SGD(self.parameters(), lr=0.0)
-        schedule = OneCycleLR(optimizer, max_lr=1e-9, total_steps=6, cycle_momentum=False)
+        schedule = CosineAnnealingLR(optimizer, T_max=6)  # of which the run reaches four
         return [optimizer], [{"scheduler": schedule, "interval": "step", "frequency": 2}]
 
 
 class Manual(Plain):
-    """Steps two optimizers and a schedule itself."""
+    """Moves two optimizers and a schedule with every batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,15 +124,14 @@ class Manual(Plain):
 
     def configure_optimizers(self) -> Any:
         optimizers = [SGD([self.layer.weight], lr=0.0), Adam([self.layer.bias], lr=0.0)]
-        return optimizers, [StepLR(optimizers[0], step_size=1)]
+        schedule = OneCycleLR(optimizers[0], max_lr=1e-9, total_steps=8, cycle_momentum=False)
+        return optimizers, [schedule]
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        loss = self.loss(batch)
         for optimizer in self.optimizers():  # type: ignore[union-attr]  # a list, as there are two
             optimizer.step()
-        if batch_idx == 0:
-            self.lr_schedulers().step()  # type: ignore[union-attr]  # there is one
-        return loss
+        self.lr_schedulers().step()  # type: ignore[union-attr]  # there is one
+        return self.loss(batch)
 
 
 @dataclass(frozen=True)
@@ -174,11 +173,11 @@ KINDS = {
     ),
     "names of its own": Kind(OwnNames, ["schedule   none", "epoch 1/2  mse_epoch 4", "epoch 2/2  mse_epoch 4"]),
     "a schedule in steps of its own": Kind(
-        Scheduled, [f"schedule   {SCHEDULES}.OneCycleLR(...), every 2 steps", "epoch 1/2", "epoch 2/2"]
+        Scheduled, [f"schedule   {SCHEDULES}.CosineAnnealingLR(...), every 2 steps", "epoch 1/2", "epoch 2/2"]
     ),
     "manual optimization": Kind(
         Manual,
-        [f"schedule   {SCHEDULES}.StepLR(...), stepped by the module", "epoch 1/2", "epoch 2/2"],
+        [f"schedule   {SCHEDULES}.OneCycleLR(...), stepped by the module", "epoch 1/2", "epoch 2/2"],
         optimizers=("SGD", "Adam"),
     ),
     "an end by steps": Kind(Plain, ["schedule   none", "epoch 1", "epoch 2"], {"max_epochs": -1, "max_steps": 6}),
