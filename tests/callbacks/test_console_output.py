@@ -3,13 +3,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from helpers import CONFIGS, Command, quiet_trainer
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR, CyclicLR, OneCycleLR
@@ -216,3 +217,18 @@ def test_a_second_fit_prints_its_own_epochs_only(capsys: pytest.CaptureFixture[s
     trainer.fit(module)
     line = "epoch 2/2  train loss 4.0000  val loss 2.0000"
     assert capsys.readouterr().out.splitlines()[3:] == [line]
+
+
+def test_a_run_that_goes_on_prints_its_own_epochs_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Save(Callback):
+        def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            trainer.save_checkpoint(tmp_path / f"{trainer.current_epoch + 1}.ckpt")
+
+    def fit(max_steps: int, checkpoint: Path | None = None) -> list[str]:
+        capsys.readouterr()
+        trainer = quiet_trainer(max_epochs=-1, max_steps=max_steps, callbacks=[EpochLines(), Save()])
+        trainer.fit(Validated(), ckpt_path=checkpoint, weights_only=True)
+        return capsys.readouterr().out.splitlines()[3:]
+
+    assert len(fit(8)) == 2
+    assert fit(12, tmp_path / "2.ckpt") == ["epoch 3  train loss 4.0000  val loss 2.0000"]
