@@ -73,15 +73,16 @@ def _undecided(analysis: Analysis) -> list[str]:
     reasons = []
     if needed:
         range_needed = " to ".join(_seeds(seeds) for seeds in dict.fromkeys((needed[0], needed[-1])))
+        about = "about " if math.isfinite(needed[0]) else ""
         they = "it" if number - len(withheld) == 1 else "they"
-        reasons.append(f"at the differences measured, {they} would need {range_needed} seeds")
+        reasons.append(f"at the differences measured, {they} would need {about}{range_needed} seeds")
     if withheld:
         reasons.append(f"no verdict on {listing(withheld)}")
     return [f"{line}: {'; '.join(reasons)}."]
 
 
 def _seeds(number: float) -> str:
-    return f"about {number:.0f}" if math.isfinite(number) else f"more than {MOST_SEEDS:,}"
+    return f"{number:,.0f}" if math.isfinite(number) else f"more than {MOST_SEEDS:,}"
 
 
 def methods(analysis: Analysis) -> list[str]:

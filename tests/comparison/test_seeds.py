@@ -21,7 +21,7 @@ def test_seeds_are_a_number_or_a_list() -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1,1", "a", "1.5", "0,-2", "Auto"])
 def test_seeds_that_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--seeds must be a number of seeds, .*or auto; got"):
+    with pytest.raises(UsageError, match=r"--seeds must be a number of seeds, .*or auto; got"):
         design(text)
 
 
