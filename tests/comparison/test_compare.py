@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import signal
@@ -241,3 +242,38 @@ def test_runs_on_a_cluster_that_was_started_apart(undisturbed: str) -> None:
         status, _, err = finish(start(SGD, ADAM, SWA, "--seeds", 2, "--out", "out", *LONGER, "--scheduler", address))
     assert (status, err) == (0, "")
     assert_same("out", undisturbed)
+
+
+@pytest.mark.slow
+def test_seeds_on_demand_go_on_after_a_kill_as_they_would_have_gone(tmp_path: Path) -> None:
+    (tmp_path / "failing.py").write_text(
+        "from lightning.pytorch import Callback\n"
+        "class Fails(Callback):\n"
+        "    def on_train_epoch_end(self, trainer, pl_module):\n"
+        "        raise RuntimeError('no more')\n"
+    )
+    # The second is as good as the first; the third learns nothing in so few steps.
+    muon = CONFIGS / "muon.yaml"
+    entries = [muon, f"{muon}:model.optimizer.weight_decay=1e-30", SGD, f"{muon}:trainer.callbacks+=failing.Fails"]
+    options = ["--seeds", "auto", "--max_seeds", 6, "--until", "best", "--out", "out", *SMALL, "--data.batch_size", 8]
+    process = start(*entries, *options)
+    wait_until(lambda: list(Path("out").glob("runs/*/seed-0/summary.json")))
+    assert json.loads(Path("out/comparison.json").read_text())["stages"] == [5, 6]
+    wait_until(lambda: rows_written("out") >= 20)
+    process.kill()
+    left = training(process.pid)
+    finish(process)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left))
+    done = [p for p in Path("out").glob("runs/*/*/summary.json") if '"finished"' in p.read_text()]
+    before = {path: path.stat().st_mtime_ns for path in done}
+
+    status, out, err = finish(start(*entries, *options))
+    assert (status, err) == (1, "optimcifar: 5 of 22 runs failed\n")
+    assert before
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    best, failing = "muon, muon-weight_decay=1e-30", "muon-callbacks+=failing.Fails (too few runs with a result)"
+    lines = [line for line in out.splitlines() if line.startswith("stage ")]
+    assert lines[0].endswith(f"more seeds for {best}; no more seeds for sgd (below the best), {failing}")
+    assert lines[1:] == [f"stage 2 of 2, 6 seeds: the best of those that can be compared is among {best}"]
+    numbers = {path.name: len(list(path.iterdir())) for path in Path("out/runs").iterdir()}
+    assert sorted(numbers.values()) == [5, 5, 6, 6]
