@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates as GradientsAndUpdates
     from optimcifar.callbacks.run_summary import RunSummary as RunSummary
     from optimcifar.callbacks.weight_averages import WeightAverages as WeightAverages
+    from optimcifar.comparison.compare import compare as compare
     from optimcifar.data.cifar10 import CIFAR10DataModule as CIFAR10DataModule
     from optimcifar.data.datamodule import ImageDataModule as ImageDataModule
     from optimcifar.data.shapes10 import Shapes10DataModule as Shapes10DataModule
@@ -37,6 +38,7 @@ _MODULES = {
     "SequentialSchedule": "optim.schedules",
     "Shapes10DataModule": "data.shapes10",
     "WeightAverages": "callbacks.weight_averages",
+    "compare": "comparison.compare",
 }
 __all__ = ["__version__", *_MODULES]  # noqa: PLE0604  the names are strings
 

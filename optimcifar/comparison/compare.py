@@ -7,8 +7,8 @@ from pathlib import Path
 
 from distributed import Client
 
+from optimcifar.comparison.decision import decide
 from optimcifar.comparison.engine import check_runs, connect, make_runs
-from optimcifar.comparison.on_demand import decide
 from optimcifar.comparison.plan import Plan, Run, make_plan
 from optimcifar.comparison.progress import RunTable
 from optimcifar.comparison.seeds import DEFAULT_SEEDS, Seeds

@@ -116,6 +116,25 @@ def check_runs(client: Client, runs: list[Run]) -> list[str]:
     return configurations
 
 
+def places(client: Client) -> int:
+    """Return how many runs the cluster trains at a time."""
+    return sum(client.ncores().values())
+
+
+def time_epochs(client: Client, runs: list[Run]) -> list[tuple[float, int]]:
+    """Train the first epoch of each run, and write nothing; return its seconds and its number of steps.
+
+    Raises:
+        RuntimeError: a run failed.
+    """
+    futures = client.map(worker.time_epoch, [run.options for run in runs], pure=False)
+    for run, future in zip(runs, futures, strict=True):
+        if error := future.exception():
+            raise RuntimeError(f"{run.name}: {error_message(error)}")
+    times: list[tuple[float, int]] = client.gather(futures)
+    return times
+
+
 def make_runs(client: Client, runs: list[Run], on_change: Callable[[dict[Run, RunEnd]], None]) -> dict[Run, RunEnd]:
     """Train and test all runs; return how each ended.
 

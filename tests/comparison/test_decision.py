@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers import make_run
 
-from optimcifar.comparison.on_demand import decide
+from optimcifar.comparison.decision import decide
 from optimcifar.report.comparison import Comparison, read_comparison
 from optimcifar.report.design import Design, Until
 
