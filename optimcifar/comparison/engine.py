@@ -42,7 +42,7 @@ def connect(jobs: int | None, scheduler: str | None) -> Iterator[Client]:
         scheduler: address of a running scheduler, such as ``tcp://host:8786``.
 
     Raises:
-        RuntimeError: no scheduler answers at that address.
+        RuntimeError: no scheduler answers at that address, or the local workers cannot be started.
     """
     with _restored_process(), dask.config.set(_SETTINGS):
         if scheduler:
@@ -91,7 +91,13 @@ def _local_cluster(jobs: int | None) -> SpecCluster:
         for number in range(jobs or len(gpus) or os.cpu_count() or 1)
     }
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False, "dashboard_address": _ANY_PORT}}
-    return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+    try:
+        return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+    except RuntimeError as error:
+        # New processes import the script again, and multiprocessing refuses to start others from there.
+        raise RuntimeError(
+            'the workers could not be started; does the script call compare below `if __name__ == "__main__":`?'
+        ) from error
 
 
 def _gpus() -> list[str]:

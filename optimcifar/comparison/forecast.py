@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import yaml
@@ -18,7 +19,7 @@ from optimcifar.errors import UsageError
 from optimcifar.report.comparison import read_comparison
 from optimcifar.report.design import Design
 from optimcifar.runs.folder import ENDED, RunFolder
-from optimcifar.statistics.power import MEASURED_SD, seeds_needed, smallest_difference
+from optimcifar.statistics.power import MEASURED_SD, MOST_SEEDS, seeds_needed, smallest_difference
 from optimcifar.statistics.samples import FEWEST_SEEDS
 from optimcifar.text import conjunction, count, listing
 
@@ -78,13 +79,15 @@ def _spread(folder: Path | None) -> tuple[float, str]:
 
 def _duration(plan: Plan, seconds: dict[str, float], workers: int) -> str:
     """Write how long the runs take that have not ended: ``about 12 minutes on 2 workers``."""
-    stages = [[run for run in plan.runs(seeds) if RunFolder(run.folder).status() not in ENDED] for seeds in plan.stages]
-    works = [[seconds[run.name] for run in runs] for runs in (stages[0], [run for runs in stages for run in runs])]
-    fewest, most = (max(sum(work) / workers, max(work, default=0)) for work in works)
+    left = [[run for run in plan.runs(seeds) if RunFolder(run.folder).status() not in ENDED] for seeds in plan.stages]
+    times = [[seconds[run.name] for run in runs] for runs in (left[0], chain.from_iterable(left))]
+    fewest, most = (max(sum(own) / workers, max(own, default=0)) for own in times)
     if math.isinf(most):
         return "no end: a configuration has neither max_epochs nor max_steps"
     text = _time(fewest) if fewest == most else f"{_time(fewest)} to {_time(most)}"
-    return f"about {text} on {count(workers, 'worker')}"
+    ended = plan.run_numbers[1] - len(times[1])
+    without = f" for the rest ({count(ended, 'run')} ended before)" if ended else ""
+    return f"about {text} on {count(workers, 'worker')}{without}"
 
 
 def _time(seconds: float) -> str:
@@ -109,7 +112,10 @@ def _shown(design: Design, sd: float) -> str:
 
 def _needed(design: Design, sd: float) -> str:
     numbers = [(difference, seeds_needed(difference, sd, design.tests)) for difference in _DIFFERENCES]
-    return "; ".join(f"{seeds} seeds for {difference:g}" for difference, seeds in numbers)
+    known = [
+        (difference, f"{seeds}" if seeds <= MOST_SEEDS else f"over {MOST_SEEDS:,}") for difference, seeds in numbers
+    ]
+    return f"seeds to show a difference: {', '.join(f'{seeds} for {difference:g}' for difference, seeds in known)}"
 
 
 def _row(label: str, text: str) -> str:

@@ -20,6 +20,9 @@ import pytest
 import torch
 from helpers import CONFIGS
 
+import optimcifar
+from optimcifar.errors import UsageError
+
 SMALL = [
     *("--data", "Shapes10DataModule", "--data.train_images", "1000", "--data.val_size", "200"),
     *("--data.test_images", "100", "--trainer.max_epochs", "2", "--jobs", "2"),
@@ -277,3 +280,33 @@ def test_seeds_on_demand_go_on_after_a_kill_as_they_would_have_gone(tmp_path: Pa
     assert lines[1:] == [f"stage 2 of 2, 6 seeds: the best of those that can be compared is among {best}"]
     numbers = {path.name: len(list(path.iterdir())) for path in Path("out/runs").iterdir()}
     assert sorted(numbers.values()) == [5, 5, 6, 6]
+
+
+@pytest.mark.slow
+def test_compare_in_python_returns_what_the_command_reports() -> None:
+    options = SMALL[: SMALL.index("--jobs")]
+    with pytest.raises(UsageError, match="--max_seeds needs --seeds auto"):
+        optimcifar.compare([SGD, ADAM], max_seeds=10)
+    found = optimcifar.compare([SGD, Path(ADAM)], seeds=[0, 4, 2], baseline="adam", jobs=2, options=options)
+    assert [(run.name, run.seed) for run in found.runs] == [(n, s) for n in ("sgd", "adam") for s in (0, 2, 4)]
+    assert [(difference.configuration, difference.baseline, difference.n) for difference in found.differences] == [
+        ("sgd", "adam", 3)
+    ]
+    status, _, _ = finish(start(SGD, ADAM, "--seeds", "0,4,2", "--baseline", "adam", *SMALL))
+    assert status == 0
+    before = {path: path.stat().st_mtime_ns for path in Path().glob("lightning_logs/comparison/runs/*/*/summary.json")}
+    assert len(before) == 6
+    again = optimcifar.compare([SGD, ADAM], seeds=[0, 4, 2], baseline="adam", jobs=2, options=options)
+    assert again.to_records() == found.to_records()
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+    with pytest.raises(RuntimeError, match="all runs failed: sgd_swa seed 0: weight averaging starts in epoch 7"):
+        optimcifar.compare([SWA], seeds=1, jobs=1, options=options, out="failed")
+
+
+@pytest.mark.slow
+def test_script_that_calls_compare_unguarded_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(f"import optimcifar\noptimcifar.compare([{SGD!r}], seeds=1, jobs=1)\n")
+    ended = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert 'does the script call compare below `if __name__ == "__main__":`?' in ended.stderr.splitlines()[-1]
