@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates as GradientsAndUpdates
     from optimcifar.callbacks.run_summary import RunSummary as RunSummary
     from optimcifar.callbacks.weight_averages import WeightAverages as WeightAverages
+    from optimcifar.comparison.compare import compare as compare
     from optimcifar.data.cifar10 import CIFAR10DataModule as CIFAR10DataModule
     from optimcifar.data.datamodule import ImageDataModule as ImageDataModule
     from optimcifar.data.shapes10 import Shapes10DataModule as Shapes10DataModule
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
 # Read on first use (PEP 562): importing torch takes seconds, which `optimcifar --version` has no need of.
 _MODULES = {
-    "CIFAR10DataModule": "data.cifar10",
     "ChainedSchedule": "optim.schedules",
+    "CIFAR10DataModule": "data.cifar10",
+    "compare": "comparison.compare",
     "ConvNet": "networks.convnet",
     "EpochBar": "callbacks.console_output",
     "EpochEndWeightAveraging": "callbacks.epoch_end_weight_averaging",
@@ -37,12 +39,12 @@ _MODULES = {
     "ImageDataModule": "data.datamodule",
     "MuonWithAux": "optim.muon",
     "ParamRule": "optim.param_groups",
+    "read_comparison": "report.comparison",
     "RunLogger": "runs.logger",
     "RunSummary": "callbacks.run_summary",
     "SequentialSchedule": "optim.schedules",
     "Shapes10DataModule": "data.shapes10",
     "WeightAverages": "callbacks.weight_averages",
-    "read_comparison": "report.comparison",
 }
 __all__ = ["__version__", *_MODULES]  # noqa: PLE0604  the names are strings
 

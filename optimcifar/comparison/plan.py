@@ -14,7 +14,7 @@ from optimcifar.errors import UsageError
 from optimcifar.paths import expand_home
 from optimcifar.report.design import Design, Until, check_target
 from optimcifar.runs.folder import comparison_run
-from optimcifar.text import count
+from optimcifar.text import conjunction, count
 
 # Options that compare sets for each run itself, and what to use instead.
 _DECIDED = {
@@ -103,7 +103,7 @@ class Plan:
         sizes, (fewest, most) = self.design.stages, self.run_numbers
         seeds = count(len(self.design.seeds), "seed")
         if sizes:
-            seeds = f"seeds on demand ({', '.join(map(str, sizes))})"
+            seeds = f"seeds on demand in stages of {conjunction(list(map(str, sizes)))}"
         runs = count(most, "run") if fewest == most else f"{fewest} to {count(most, 'run')}"
         return f"{count(len(self.entries), 'configuration')}, {seeds}: {runs}, in {self.out}"
 

@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from optimcifar.errors import UsageError
 from optimcifar.runs.atomic import write_atomically
-from optimcifar.statistics.stages import Stage, single_stage, stages_of_sizes
+from optimcifar.statistics.stages import FALSE_VERDICTS, Stage, single_stage, stages_of_sizes
 
 _FILE = "comparison.json"
 
@@ -39,6 +39,20 @@ class Design:
     stages: tuple[int, ...] = ()
     until: Until = "verdicts"
     looks: int = 1
+
+    @property
+    def most_seeds(self) -> int:
+        """The number of seeds that a configuration gets at most."""
+        return self.stages[-1] if self.stages else len(self.seeds)
+
+    @property
+    def tests(self) -> float:
+        """The number of tests among which 5 % were shared if the last look were the only one.
+
+        One for each comparison with the baseline; more with seeds on demand, because earlier looks spend a part.
+        """
+        last = self.planned_stages(self.seeds)[-1]
+        return (len(self.configurations) - 1) * FALSE_VERDICTS / last.level
 
     def planned_stages(self, seeds: Iterable[int]) -> list[Stage]:
         """Return the looks at the verdicts, and the level of each.
