@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def no_garbage_collection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gc, "collect", lambda: 0)
 
 
-def pairs(differences: Sequence[float], name: str = "other", collapsed: Sequence[int] = ()) -> Pairs:
+def pairs(differences: Iterable[float], name: str = "other", collapsed: Sequence[int] = ()) -> Pairs:
     """Return a comparison with these differences for the seeds 0, 1, ..."""
     return Pairs(name, "baseline", dict(enumerate(map(float, differences))), frozenset(collapsed))
 
@@ -144,9 +144,8 @@ def test_a_difference_without_an_interval_still_has_its_mean() -> None:
 @pytest.mark.parametrize("obstacle", [[0.1, 0.2], [math.nan] * 5, [0.02] * 5, []])
 def test_one_that_cannot_be_tested_counts_among_the_comparisons(obstacle: Sequence[float]) -> None:
     found, _ = judge([pairs(with_p(0.03, 5)), pairs(obstacle)], single_stage(range(5)))
-    assert (found.p, found.adjusted_p, found.verdict) == (
-        pytest.approx(0.03), pytest.approx(0.06), "no difference shown"
-    )  # fmt: skip
+    assert (found.p, found.adjusted_p) == pytest.approx((0.03, 0.06))
+    assert found.verdict == "no difference shown"
 
 
 def test_planned_comparisons_that_are_not_there_yet_count() -> None:
@@ -185,7 +184,7 @@ def test_one_without_new_seeds_keeps_its_figures_and_counts_as_undecided() -> No
     *kept, found = judge(family, STAGES[:2])
     assert kept == judge(family, STAGES[:1])[:3]
     # Four without a verdict share two sevenths of the 5 %. With the three left out there would be a verdict.
-    assert (found.n, found.adjusted_p) == (10, pytest.approx(4 * 0.004 * 3.5))
+    assert (found.n, found.adjusted_p) == pytest.approx((10, 4 * 0.004 * 3.5))
     assert found.level == pytest.approx(0.05 * 2 / 7 / 4)
     assert (found.verdict, 0.004 < 0.05 * 2 / 7) == ("no difference shown", True)
 
@@ -194,7 +193,8 @@ def test_one_with_a_verdict_no_longer_counts_in_later_stages() -> None:
     decided, undecided = with_p(1e-6, 5), with_p(0.01, 10)
     assert not judge([pairs(undecided)], STAGES[:1])[0].is_decided
     _, found = judge([pairs(decided), pairs(undecided)], STAGES[:2])
-    assert (found.adjusted_p, found.verdict) == (pytest.approx(0.01 * 3.5), "better")
+    assert found.adjusted_p == pytest.approx(0.01 * 3.5)
+    assert found.verdict == "better"
 
 
 def difference_of(mean: float, sd: float, n: int) -> Difference:
@@ -223,10 +223,10 @@ def test_equal_results_and_missing_values_are_hopeless_and_equal_differences_are
 def test_hopeless_ones_rarely_get_a_verdict() -> None:
     generator = np.random.default_rng(2)
     hopeless = turned = 0
-    for differences in generator.normal(0.004, 0.01, (1000, 20)):
+    for differences in generator.normal(0.004, 0.01, (600, 20)):
         (early,) = judge([pairs(differences[:5])], STAGES[:1], planned=19)
         if not early.is_decided and is_hopeless(early, 19, STAGES):
             hopeless += 1
             turned += judge([pairs(differences)], STAGES, planned=19)[0].is_decided
-    assert hopeless > 100
+    assert hopeless > 50
     assert turned / hopeless < 0.05
