@@ -36,7 +36,7 @@ def test_report_writes_tables_pictures_and_a_page(optimcifar: Command, tmp_path:
     page = (tmp_path / "out" / "report.html").read_text()
     assert "paired t-test" in page
     assert not re.search(r'<(script|link|img)[^>]+(src|href)="?http', page)
-    assert "network optimcifar.ConvNet; data Shapes10; training images 800; device cpu; 4 epochs" in unwrapped(
+    assert "Network optimcifar.ConvNet; data Shapes10; training images 800; device cpu; 4 epochs" in unwrapped(
         outcome.out
     )
     assert "With 95 % confidence the best is adam, which is told from all others." in unwrapped(outcome.out)
@@ -53,7 +53,7 @@ def test_a_run_that_failed_before_it_started_does_not_differ_in_its_start(optimc
     only = optimcifar("report", failed, "--out", tmp_path / "only")
     assert (only.status, only.err) == (0, "")
     assert "nan" not in only.out
-    assert "network" not in only.out  # unknown
+    assert "network" not in only.out.lower()  # unknown
 
 
 def test_configurations_stand_in_order_of_accuracy_and_runs_as_they_were_named(
@@ -87,11 +87,11 @@ def test_diverged_runs_say_when(optimcifar: Command, tmp_path: Path) -> None:
     for seed in range(3):
         folder = tmp_path / "out" / "runs" / "wild" / f"seed-{seed}"
         make_run(folder, seed, [0.1], status="diverged", diverged_step=7)
-    assert optimcifar("report", tmp_path / "out", "--target_acc", "0.25").status == 0
+    assert optimcifar("report", tmp_path / "out", "--target_acc", "0.22").status == 0
     wild = table(tmp_path / "out" / "summary.csv")[1]
     assert (wild["configuration"], wild["diverged"], wild["seeds"]) == ("wild", "3", "3")
     rows = table(tmp_path / "out" / "results.csv")
-    assert [(row["diverged_step"], row["epochs_to_target"]) for row in rows] == [("", "4")] * 3 + [("7", "inf")] * 3
+    assert [(row["diverged_step"], row["epochs_to_target"]) for row in rows] == [("", "3")] * 3 + [("7", "inf")] * 3
 
 
 def test_runs_that_did_not_finish_are_counted_and_not_averaged(optimcifar: Command, tmp_path: Path) -> None:
