@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates as GradientsAndUpdates
     from optimcifar.callbacks.run_summary import RunSummary as RunSummary
     from optimcifar.callbacks.weight_averages import WeightAverages as WeightAverages
+    from optimcifar.comparison.compare import compare as compare
     from optimcifar.data.cifar10 import CIFAR10DataModule as CIFAR10DataModule
     from optimcifar.data.datamodule import ImageDataModule as ImageDataModule
     from optimcifar.data.shapes10 import Shapes10DataModule as Shapes10DataModule
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
     from optimcifar.optim.param_groups import ParamRule as ParamRule
     from optimcifar.optim.schedules import ChainedSchedule as ChainedSchedule
     from optimcifar.optim.schedules import SequentialSchedule as SequentialSchedule
+    from optimcifar.report.comparison import read_comparison as read_comparison
     from optimcifar.runs.logger import RunLogger as RunLogger
     from optimcifar.training.classifier import ImageClassifier as ImageClassifier
 
 # Read on first use (PEP 562): importing torch takes seconds, which `optimcifar --version` has no need of.
 _MODULES = {
-    "CIFAR10DataModule": "data.cifar10",
     "ChainedSchedule": "optim.schedules",
+    "CIFAR10DataModule": "data.cifar10",
+    "compare": "comparison.compare",
     "ConvNet": "networks.convnet",
     "EpochBar": "callbacks.console_output",
     "EpochEndWeightAveraging": "callbacks.epoch_end_weight_averaging",
@@ -36,6 +39,7 @@ _MODULES = {
     "ImageDataModule": "data.datamodule",
     "MuonWithAux": "optim.muon",
     "ParamRule": "optim.param_groups",
+    "read_comparison": "report.comparison",
     "RunLogger": "runs.logger",
     "RunSummary": "callbacks.run_summary",
     "SequentialSchedule": "optim.schedules",

@@ -116,6 +116,11 @@ class Outcome(NamedTuple):
 Command = Callable[..., Outcome]
 
 
+def unwrapped(text: str) -> str:
+    """Return printed text in one line: it is wrapped to the width of a terminal."""
+    return " ".join(text.split())
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file as text."""
     with path.open(encoding="utf-8", newline="") as file:

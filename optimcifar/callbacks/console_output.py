@@ -74,11 +74,11 @@ class EpochLines(EpochMetrics):
 
     def __init__(self) -> None:
         super().__init__()
-        self._first_epoch = 0  # that this fit trains, from 0
+        self._trained = False  # in this fit
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the network, the data, the optimizers, the schedules and the averaging."""
-        self._first_epoch = trainer.current_epoch
+        self._trained = False
         _print(_network_and_data(trainer, pl_module))
         for optimizer in trainer.optimizers:
             _print(f"optimizer  {call_text(optimizer, optimizer.defaults)}")
@@ -95,12 +95,17 @@ class EpochLines(EpochMetrics):
         self._print_last_epoch(trainer)
         super().on_train_epoch_start(trainer, pl_module)
 
+    def on_train_batch_end(self, *args: Any) -> None:
+        """Note that there is an epoch to print, whether the module logs anything or not."""
+        self._trained = True
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the last epoch."""
         self._print_last_epoch(trainer)
 
     def _print_last_epoch(self, trainer: Trainer) -> None:
-        if trainer.current_epoch > self._first_epoch:
+        # A run that goes on between two epochs starts with an epoch that it neither trained nor measured.
+        if trainer.current_epoch and (self._trained or trainer.callback_metrics):
             _print(_epoch_line(trainer, self.epoch_metrics(trainer)))
 
 

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from optimcifar.comparison.plan import check_target, make_plan
-from optimcifar.comparison.seeds import DEFAULT_SEEDS, parse_seeds
-from optimcifar.errors import UsageParser
+from optimcifar.comparison.plan import Plan, make_plan
+from optimcifar.comparison.seeds import DEFAULT_SEEDS, parse_seeds, recommendation
+from optimcifar.errors import UsageError, UsageParser
 from optimcifar.paths import expand_home
 from optimcifar.report.design import Until
 from optimcifar.training.option_order import separate_options
@@ -39,8 +39,7 @@ def _compare_parser() -> UsageParser:
     )
     parser.add_argument(
         "--seeds",
-        default=str(DEFAULT_SEEDS),
-        help="how many, which (0,1,2), or auto: more for what is undecided (default: %(default)s)",
+        help=f"how many, which (0,1,2), or auto: more for what is undecided (default: {DEFAULT_SEEDS})",
     )
     parser.add_argument("--max_seeds", type=int, help="with --seeds auto: the most for a configuration (default: 20)")
     parser.add_argument(
@@ -53,6 +52,16 @@ def _compare_parser() -> UsageParser:
     parser.add_argument("--target_acc", type=float, help="also report when a run reached this validation accuracy")
     parser.add_argument(
         "--out", type=Path, default=Path("lightning_logs/comparison"), help="folder (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--plan", action="store_true", help="start nothing: say how long it takes, and what it could show"
+    )
+    parser.add_argument(
+        "--from",
+        type=Path,
+        dest="spread_of",
+        metavar="FOLDER",
+        help="with --plan: a comparison that says how much differences scatter (default: the default network's)",
     )
     parser.add_argument("--scheduler", help="address of a running dask scheduler: tcp://host:8786")
     return parser
@@ -81,19 +90,34 @@ def compare(args: list[str]) -> int:
     parser = _compare_parser()
     options, others = parser.parse_known_args(args)
     configs, of_fit = separate_options(others)
-    seeds = parse_seeds(options.__dict__.pop("seeds"))
-    plan = make_plan(configs, seeds, options=of_fit, **vars(options))
+    seeds, only_plan, spread_of = (vars(options).pop(name) for name in ("seeds", "plan", "spread_of"))
+    if spread_of and not only_plan:
+        raise UsageError("--from needs --plan")
+    plan = make_plan(configs, parse_seeds(seeds or str(DEFAULT_SEEDS)), options=of_fit, **vars(options))
+    if only_plan:
+        return _print_forecast(plan, spread_of)
 
     # It takes a second or two to import.
     from optimcifar.comparison.compare import all_failed, train
     from optimcifar.report.comparison import read_comparison
 
+    if not seeds and (advice := recommendation(plan.design)):
+        print(f"recommended: {advice}")
     ends = train(plan)
     if not all_failed(ends):
         _report(read_comparison(plan.out), plan.out)
     if failed := sum(end.status == "failed" for end in ends.values()):
         print(f"optimcifar: {failed} of {len(ends)} runs failed", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _print_forecast(plan: Plan, spread_of: Path | None) -> int:
+    # It takes a second or two to import.
+    from optimcifar.comparison.forecast import forecast
+
+    for line in forecast(plan, spread_of and expand_home(spread_of)):
+        print(line, flush=True)
+    return 0
 
 
 def report(args: list[str]) -> int:
@@ -104,7 +128,6 @@ def report(args: list[str]) -> int:
         RuntimeError: a folder holds no run, or a damaged one.
     """
     options = _report_parser().parse_intermixed_args(args)
-    check_target(options.target_acc)
 
     # It takes a second or two to import.
     from optimcifar.report.comparison import read_comparison
@@ -115,9 +138,10 @@ def report(args: list[str]) -> int:
 
 
 def _report(comparison: Comparison, out: Path) -> None:
-    # It takes a second or two to import.
+    # They take a second or two to import.
     from optimcifar.report.files import write_report
+    from optimcifar.report.terminal import print_results
 
     write_report(comparison, out)
-    print("\n".join(["", (out / "summary.md").read_text(encoding="utf-8").rstrip()]))
-    print(f"\nthe report is {out / 'report.html'}; its tables and pictures lie beside it")
+    print()
+    print_results(comparison, out / "report.html")

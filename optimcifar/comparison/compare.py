@@ -7,8 +7,8 @@ from pathlib import Path
 
 from distributed import Client
 
+from optimcifar.comparison.decision import decide
 from optimcifar.comparison.engine import check_runs, connect, make_runs
-from optimcifar.comparison.on_demand import decide
 from optimcifar.comparison.plan import Plan, Run, make_plan
 from optimcifar.comparison.progress import RunTable
 from optimcifar.comparison.seeds import DEFAULT_SEEDS, Seeds
@@ -64,8 +64,9 @@ def compare(
         until=until,
     )
     ends = train(plan)
-    if failed := all_failed(ends):
-        raise RuntimeError(f"all runs failed: {failed}")
+    if all_failed(ends):
+        run, end = next(iter(ends.items()))
+        raise RuntimeError(f"all runs failed: {run.name} seed {run.seed}: {end.error}")
     return read_comparison(plan.out)
 
 
@@ -106,11 +107,9 @@ def check_plan(client: Client, plan: Plan) -> list[str]:
     return configurations[: len(plan.entries)]
 
 
-def all_failed(ends: dict[Run, RunEnd]) -> str | None:
-    """Return the first error if all runs failed; None if one has a result."""
-    if any(end.status != "failed" for end in ends.values()):
-        return None
-    return next((end.error for end in ends.values()), None)
+def all_failed(ends: dict[Run, RunEnd]) -> bool:
+    """Return whether no run has a result."""
+    return all(end.status == "failed" for end in ends.values())
 
 
 def _train_stages(client: Client, plan: Plan) -> dict[Run, RunEnd]:

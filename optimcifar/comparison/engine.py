@@ -42,7 +42,7 @@ def connect(jobs: int | None, scheduler: str | None) -> Iterator[Client]:
         scheduler: address of a running scheduler, such as ``tcp://host:8786``.
 
     Raises:
-        RuntimeError: no scheduler answers at that address.
+        RuntimeError: no scheduler answers at that address, or the local workers cannot be started.
     """
     with _restored_process(), dask.config.set(_SETTINGS):
         if scheduler:
@@ -91,7 +91,13 @@ def _local_cluster(jobs: int | None) -> SpecCluster:
         for number in range(jobs or len(gpus) or os.cpu_count() or 1)
     }
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False, "dashboard_address": _ANY_PORT}}
-    return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+    try:
+        return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+    except RuntimeError as error:
+        # New processes import the script again, and multiprocessing refuses to start others from there.
+        raise RuntimeError(
+            'the workers could not be started; does the script call compare below `if __name__ == "__main__":`?'
+        ) from error
 
 
 def _gpus() -> list[str]:
@@ -114,6 +120,25 @@ def check_runs(client: Client, runs: list[Run]) -> list[str]:
             raise UsageError(f"{run.name}: {error_message(error)}")
     configurations: list[str] = client.gather(futures)
     return configurations
+
+
+def places(client: Client) -> int:
+    """Return how many runs the cluster trains at a time."""
+    return sum(client.ncores().values())
+
+
+def time_epochs(client: Client, runs: list[Run]) -> list[tuple[float, int]]:
+    """Train the first epoch of each run, and write nothing; return its seconds and its number of steps.
+
+    Raises:
+        RuntimeError: a run failed.
+    """
+    futures = client.map(worker.time_epoch, [run.options for run in runs], pure=False)
+    for run, future in zip(runs, futures, strict=True):
+        if error := future.exception():
+            raise RuntimeError(f"{run.name}: {error_message(error)}")
+    times: list[tuple[float, int]] = client.gather(futures)
+    return times
 
 
 def make_runs(client: Client, runs: list[Run], on_change: Callable[[dict[Run, RunEnd]], None]) -> dict[Run, RunEnd]:

@@ -12,9 +12,9 @@ from pathlib import Path
 from optimcifar.comparison.seeds import Seeds, with_seeds
 from optimcifar.errors import UsageError
 from optimcifar.paths import expand_home
-from optimcifar.report.design import Design, Until
+from optimcifar.report.design import Design, Until, check_target
 from optimcifar.runs.folder import comparison_run
-from optimcifar.text import count
+from optimcifar.text import conjunction, count
 
 # Options that compare sets for each run itself, and what to use instead.
 _DECIDED = {
@@ -103,7 +103,7 @@ class Plan:
         sizes, (fewest, most) = self.design.stages, self.run_numbers
         seeds = count(len(self.design.seeds), "seed")
         if sizes:
-            seeds = f"seeds on demand ({', '.join(map(str, sizes))})"
+            seeds = f"seeds on demand in stages of {conjunction(list(map(str, sizes)))}"
         runs = count(most, "run") if fewest == most else f"{fewest} to {count(most, 'run')}"
         return f"{count(len(self.entries), 'configuration')}, {seeds}: {runs}, in {self.out}"
 
@@ -139,16 +139,6 @@ def make_plan(
     plan = Plan(entries, design, expand_home(out), tuple(options), jobs, scheduler)
     plan.runs(plan.stages[0])  # refuses the options that a comparison sets itself
     return plan
-
-
-def check_target(accuracy: float | None) -> None:
-    """Refuse a target that no run can reach.
-
-    Raises:
-        UsageError: it is not an accuracy above 0.
-    """
-    if accuracy is not None and not 0 < accuracy <= 1:
-        raise UsageError(f"--target_acc must be greater than 0 and at most 1, got {accuracy}")
 
 
 def parse_entries(texts: Iterable[str]) -> list[Entry]:

@@ -15,6 +15,12 @@ from optimcifar.training.config_file import read_config
 # Where a run is written does not change its result. Loggers are one setting, a list of them several.
 _PLACES = "trainer.logger"
 
+# Nor does it change how long an epoch takes, and neither do these.
+_NOT_OF_AN_EPOCH = {
+    *("seed_everything", "trainer.max_epochs", "trainer.default_root_dir", "trainer.enable_progress_bar"),
+    *("data.init_args.root", "ckpt_path", "weights_only"),
+}
+
 
 def refuse_changes(runs: list[Run], configurations: list[str]) -> None:
     """Refuse to reuse runs that were made with different settings.
@@ -53,6 +59,15 @@ def refuse_equal_configurations(runs: list[Run], configurations: list[str]) -> N
             if other.seed == run.seed and others == settings:
                 raise UsageError(f"{other.name} and {run.name} are the same configuration: leave one of them out")
         seen.append((run, settings))
+
+
+def settings_of_an_epoch(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that say how long an epoch takes, by flat name.
+
+    Args:
+        tree: a run's resolved configuration.
+    """
+    return {key: value for key, value in _settings(tree).items() if key not in _NOT_OF_AN_EPOCH}
 
 
 def _written_settings(path: Path) -> dict[str, Any]:

@@ -47,6 +47,32 @@ def check_options(options: tuple[str, ...]) -> str:
         return run.check()
 
 
+def time_epoch(options: tuple[str, ...]) -> tuple[float, int]:
+    """Train the first epoch of a run without writing anything.
+
+    Args:
+        options: the run's options; callbacks that they name are left out.
+
+    Returns:
+        The seconds of the epoch, its validation included, and its number of steps.
+
+    Raises:
+        Exception: training failed.
+    """
+    import torch
+
+    from optimcifar.callbacks.epoch_timer import EpochTimer
+    from optimcifar.training.run import training_run
+
+    torch.set_num_threads(1)
+    timer = EpochTimer()
+    with _silence(), training_run(options, only=[timer]) as run:
+        outcome = run.fit()
+    if outcome.error:
+        raise outcome.error
+    return timer.seconds, timer.steps
+
+
 def train_and_test(options: tuple[str, ...], path: Path, seed: int) -> RunEnd:
     """Train a run and test its checkpoints, or do what is left to do.
 

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
+from optimcifar.errors import UsageError
 from optimcifar.runs.atomic import write_atomically
-from optimcifar.statistics.stages import Stage, single_stage, stages_of_sizes
+from optimcifar.statistics.stages import FALSE_VERDICTS, Stage, single_stage, stages_of_sizes
 
 _FILE = "comparison.json"
 
@@ -38,6 +39,20 @@ class Design:
     stages: tuple[int, ...] = ()
     until: Until = "verdicts"
     looks: int = 1
+
+    @property
+    def most_seeds(self) -> int:
+        """The number of seeds that a configuration gets at most."""
+        return self.stages[-1] if self.stages else len(self.seeds)
+
+    @property
+    def tests(self) -> float:
+        """The number of tests among which 5 % were shared if the last look were the only one.
+
+        One for each comparison with the baseline; more with seeds on demand, because earlier looks spend a part.
+        """
+        last = self.planned_stages(self.seeds)[-1]
+        return (len(self.configurations) - 1) * FALSE_VERDICTS / last.level
 
     def planned_stages(self, seeds: Iterable[int]) -> list[Stage]:
         """Return the looks at the verdicts, and the level of each.
@@ -79,3 +94,13 @@ class Design:
             return cls(**values | lists | {"configurations": lists["configurations"]})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RuntimeError(f"{path} is damaged: remove it, and name the --baseline again") from error
+
+
+def check_target(accuracy: float | None) -> None:
+    """Refuse a target that no run can reach.
+
+    Raises:
+        UsageError: it is not an accuracy above 0.
+    """
+    if accuracy is not None and not 0 < accuracy <= 1:
+        raise UsageError(f"--target_acc must be greater than 0 and at most 1, got {accuracy}")

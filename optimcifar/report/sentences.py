@@ -108,8 +108,15 @@ def _family(analysis: Analysis) -> str:
     return (
         f"The {MEASURES[analysis.measure]} of the final weights is compared with that of {analysis.baseline}, paired "
         f"by seed, by two-sided paired t-tests (scipy.stats.ttest_1samp): Holm, {each}. There is no verdict with "
-        f"fewer than {FEWEST_SEEDS} seeds."
+        f"fewer than {FEWEST_SEEDS} seeds.{_stages(analysis)}"
     )
+
+
+def _stages(analysis: Analysis) -> str:
+    if not analysis.design.stages:
+        return ""
+    shares = [f"{len(stage.seeds)} seeds ({percent(stage.level)})" for stage in analysis.stages]
+    return f" The verdicts are looked at after {conjunction(shares)}; one that is found is final."
 
 
 def _power(analysis: Analysis) -> str:
@@ -155,7 +162,7 @@ def circumstances(analysis: Analysis) -> str:
     """Describe what the results were measured on, with, and over which seeds."""
     parts = []
     for text, key in (
-        ("network", "net"),
+        ("Network", "net"),
         ("data", "dataset"),
         ("training images", "train_images"),
         ("device", "device"),
@@ -170,8 +177,14 @@ def circumstances(analysis: Analysis) -> str:
     parts += [f"{name} {versions[name]}" for name in ("optimcifar", "torch", "lightning") if name in versions]
     if any(other != versions for other in found_versions):
         parts.append("and other versions in some runs")
-    seeds = sorted({run.seed for run in analysis.runs if run.seed is not None})
-    parts.append(f"seeds {', '.join(map(str, seeds)) or 'none'}")
+    parts.append(_seeds_text(sorted({run.seed for run in analysis.runs if run.seed is not None})))
     if unseeded := sum(run.seed is None for run in analysis.runs):
         parts.append(f"{count(unseeded, 'run')} without a seed, not paired")
     return "; ".join(parts)
+
+
+def _seeds_text(seeds: Sequence[int]) -> str:
+    """Write ``seeds 0 to 9``, or ``seeds 0, 1, 7``."""
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return f"seeds {', '.join(map(str, seeds)) or 'none'}"

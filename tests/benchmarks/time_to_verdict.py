@@ -200,7 +200,8 @@ def on_demand(
     names = list(values)
     for number, size in enumerate(sizes, start=1):
         seeds |= dict.fromkeys(names, size)
-        names = going_on(with_seeds(values, seeds), stages, number) if number < len(sizes) else []
+        open_ones = going_on(with_seeds(values, seeds), stages, number)
+        names = [name for name in open_ones if name in names]  # one that was given up stays so
     return outcome(with_seeds(values, seeds), stages)
 
 

@@ -3,16 +3,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from helpers import CONFIGS, Command, quiet_trainer
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
-from torch.optim.lr_scheduler import CyclicLR, OneCycleLR, StepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, CyclicLR, OneCycleLR
 from torch.utils.data import DataLoader, IterableDataset
 
 from optimcifar import EpochBar, EpochLines
@@ -107,16 +108,16 @@ class OwnNames(Plain):
 
 
 class Scheduled(Plain):
-    """Moves a schedule of six steps with every second of the run's."""
+    """Moves its schedule with every second step."""
 
     def configure_optimizers(self) -> Any:
         optimizer = SGD(self.parameters(), lr=0.0)
-        schedule = OneCycleLR(optimizer, max_lr=1e-9, total_steps=6, cycle_momentum=False)
+        schedule = CosineAnnealingLR(optimizer, T_max=6)  # of which the run reaches four
         return [optimizer], [{"scheduler": schedule, "interval": "step", "frequency": 2}]
 
 
 class Manual(Plain):
-    """Steps two optimizers and a schedule itself."""
+    """Moves two optimizers and a schedule with every batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,15 +125,14 @@ class Manual(Plain):
 
     def configure_optimizers(self) -> Any:
         optimizers = [SGD([self.layer.weight], lr=0.0), Adam([self.layer.bias], lr=0.0)]
-        return optimizers, [StepLR(optimizers[0], step_size=1)]
+        schedule = OneCycleLR(optimizers[0], max_lr=1e-9, total_steps=8, cycle_momentum=False)
+        return optimizers, [schedule]
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        loss = self.loss(batch)
         for optimizer in self.optimizers():  # type: ignore[union-attr]  # a list, as there are two
             optimizer.step()
-        if batch_idx == 0:
-            self.lr_schedulers().step()  # type: ignore[union-attr]  # there is one
-        return loss
+        self.lr_schedulers().step()  # type: ignore[union-attr]  # there is one
+        return self.loss(batch)
 
 
 @dataclass(frozen=True)
@@ -174,11 +174,11 @@ KINDS = {
     ),
     "names of its own": Kind(OwnNames, ["schedule   none", "epoch 1/2  mse_epoch 4", "epoch 2/2  mse_epoch 4"]),
     "a schedule in steps of its own": Kind(
-        Scheduled, [f"schedule   {SCHEDULES}.OneCycleLR(...), every 2 steps", "epoch 1/2", "epoch 2/2"]
+        Scheduled, [f"schedule   {SCHEDULES}.CosineAnnealingLR(...), every 2 steps", "epoch 1/2", "epoch 2/2"]
     ),
     "manual optimization": Kind(
         Manual,
-        [f"schedule   {SCHEDULES}.StepLR(...), stepped by the module", "epoch 1/2", "epoch 2/2"],
+        [f"schedule   {SCHEDULES}.OneCycleLR(...), stepped by the module", "epoch 1/2", "epoch 2/2"],
         optimizers=("SGD", "Adam"),
     ),
     "an end by steps": Kind(Plain, ["schedule   none", "epoch 1", "epoch 2"], {"max_epochs": -1, "max_steps": 6}),
@@ -217,3 +217,18 @@ def test_a_second_fit_prints_its_own_epochs_only(capsys: pytest.CaptureFixture[s
     trainer.fit(module)
     line = "epoch 2/2  train loss 4.0000  val loss 2.0000"
     assert capsys.readouterr().out.splitlines()[3:] == [line]
+
+
+def test_a_run_that_goes_on_prints_its_own_epochs_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Save(Callback):
+        def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            trainer.save_checkpoint(tmp_path / f"{trainer.current_epoch + 1}.ckpt")
+
+    def fit(max_steps: int, checkpoint: Path | None = None) -> list[str]:
+        capsys.readouterr()
+        trainer = quiet_trainer(max_epochs=-1, max_steps=max_steps, callbacks=[EpochLines(), Save()])
+        trainer.fit(Validated(), ckpt_path=checkpoint, weights_only=True)
+        return capsys.readouterr().out.splitlines()[3:]
+
+    assert len(fit(8)) == 2
+    assert fit(12, tmp_path / "2.ckpt") == ["epoch 3  train loss 4.0000  val loss 2.0000"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import signal
@@ -17,7 +18,10 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import CONFIGS
+from helpers import CONFIGS, unwrapped
+
+import optimcifar
+from optimcifar.errors import UsageError
 
 SMALL = [
     *("--data", "Shapes10DataModule", "--data.train_images", "1000", "--data.val_size", "200"),
@@ -92,7 +96,7 @@ def test_compares_goes_on_and_refuses_to_mix() -> None:
     for first, second in ((0, 2), (1, 3)):
         for key in ("initial_weights_sha256", "first_epoch_order_sha256"):
             assert rows[first][key] == rows[second][key] != rows[1 - first][key]
-    assert "withheld: fewer than 3 seeds in common" in out
+    assert "(fewer than 3 seeds in common)" in unwrapped(out)
 
     before = {path: path.stat().st_mtime_ns for path in Path("both").glob("runs/*/*/summary.json")}
     status, out, err = finish(start(*entries, "--seeds", "0,5", "--out", "both", *SMALL))
@@ -241,3 +245,68 @@ def test_runs_on_a_cluster_that_was_started_apart(undisturbed: str) -> None:
         status, _, err = finish(start(SGD, ADAM, SWA, "--seeds", 2, "--out", "out", *LONGER, "--scheduler", address))
     assert (status, err) == (0, "")
     assert_same("out", undisturbed)
+
+
+@pytest.mark.slow
+def test_seeds_on_demand_go_on_after_a_kill_as_they_would_have_gone(tmp_path: Path) -> None:
+    (tmp_path / "failing.py").write_text(
+        "from lightning.pytorch import Callback\n"
+        "class Fails(Callback):\n"
+        "    def on_train_epoch_end(self, trainer, pl_module):\n"
+        "        raise RuntimeError('no more')\n"
+    )
+    # The second is as good as the first; the third learns nothing in so few steps.
+    muon = CONFIGS / "muon.yaml"
+    entries = [muon, f"{muon}:model.optimizer.weight_decay=1e-30", SGD, f"{muon}:trainer.callbacks+=failing.Fails"]
+    options = ["--seeds", "auto", "--max_seeds", 6, "--until", "best", "--out", "out", *SMALL, "--data.batch_size", 8]
+    process = start(*entries, *options)
+    wait_until(lambda: list(Path("out").glob("runs/*/seed-0/summary.json")))
+    assert json.loads(Path("out/comparison.json").read_text())["stages"] == [5, 6]
+    wait_until(lambda: rows_written("out") >= 20)
+    process.kill()
+    left = training(process.pid)
+    finish(process)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left))
+    done = [p for p in Path("out").glob("runs/*/*/summary.json") if '"finished"' in p.read_text()]
+    before = {path: path.stat().st_mtime_ns for path in done}
+
+    status, out, err = finish(start(*entries, *options))
+    assert (status, err) == (1, "optimcifar: 5 of 22 runs failed\n")
+    assert before
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    best, failing = "muon, muon-weight_decay=1e-30", "muon-callbacks+=failing.Fails (too few runs with a result)"
+    lines = [line for line in out.splitlines() if line.startswith("stage ")]
+    assert lines[0].endswith(f"more seeds for {best}; no more seeds for sgd (below the best), {failing}")
+    assert lines[1:] == [f"stage 2 of 2, 6 seeds: the best of those that can be compared is among {best}"]
+    numbers = {path.name: len(list(path.iterdir())) for path in Path("out/runs").iterdir()}
+    assert sorted(numbers.values()) == [5, 5, 6, 6]
+
+
+@pytest.mark.slow
+def test_compare_in_python_returns_what_the_command_reports() -> None:
+    options = SMALL[: SMALL.index("--jobs")]
+    with pytest.raises(UsageError, match="--max_seeds needs --seeds auto"):
+        optimcifar.compare([SGD, ADAM], max_seeds=10)
+    found = optimcifar.compare([SGD, Path(ADAM)], seeds=[0, 4, 2], baseline="adam", jobs=2, options=options)
+    assert [(run.name, run.seed) for run in found.runs] == [(n, s) for n in ("sgd", "adam") for s in (0, 2, 4)]
+    assert [(difference.configuration, difference.baseline, difference.n) for difference in found.differences] == [
+        ("sgd", "adam", 3)
+    ]
+    status, _, _ = finish(start(SGD, ADAM, "--seeds", "0,4,2", "--baseline", "adam", *SMALL))
+    assert status == 0
+    before = {path: path.stat().st_mtime_ns for path in Path().glob("lightning_logs/comparison/runs/*/*/summary.json")}
+    assert len(before) == 6
+    again = optimcifar.compare([SGD, ADAM], seeds=[0, 4, 2], baseline="adam", jobs=2, options=options)
+    assert again.to_records() == found.to_records()
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+    with pytest.raises(RuntimeError, match="all runs failed: sgd_swa seed 0: weight averaging starts in epoch 7"):
+        optimcifar.compare([SWA], seeds=1, jobs=1, options=options, out="failed")
+
+
+@pytest.mark.slow
+def test_script_that_calls_compare_unguarded_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(f"import optimcifar\noptimcifar.compare([{SGD!r}], seeds=1, jobs=1)\n")
+    ended = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert 'does the script call compare below `if __name__ == "__main__":`?' in ended.stderr.splitlines()[-1]

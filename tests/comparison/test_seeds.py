@@ -21,7 +21,7 @@ def test_seeds_are_a_number_or_a_list() -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1,1", "a", "1.5", "0,-2", "Auto"])
 def test_seeds_that_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"--seeds must be a number of seeds, .*or auto; got"):
+    with pytest.raises(UsageError, match="--seeds must be a number of seeds"):
         design(text)
 
 
@@ -36,7 +36,7 @@ def test_seeds_on_demand_have_stages_that_double() -> None:
     [
         ("5", {"max_seeds": 20}, "--max_seeds needs --seeds auto"),
         ("0,1,2", {"until": "best"}, "--until needs --seeds auto"),
-        ("auto", {"max_seeds": 2}, "--max_seeds must be at least 3, .* got 2"),
+        ("auto", {"max_seeds": 2}, "--max_seeds must be at least 3, because no verdict has fewer seeds; got 2"),
         ("auto", {"until": "tomorrow"}, "--until must be one of verdicts, best; got 'tomorrow'"),
     ],
 )

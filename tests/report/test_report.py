@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers import Outcome, make_comparison, make_run
+from helpers import Outcome, make_comparison, make_run, unwrapped
 
 PICTURES = [
     *("train_loss_by_epoch", "val_acc_by_epoch", "train_loss_by_seconds", "val_acc_by_seconds"),
@@ -36,8 +36,10 @@ def test_report_writes_tables_pictures_and_a_page(optimcifar: Command, tmp_path:
     page = (tmp_path / "out" / "report.html").read_text()
     assert "paired t-test" in page
     assert not re.search(r'<(script|link|img)[^>]+(src|href)="?http', page)
-    assert "network optimcifar.ConvNet; data Shapes10; training images 800; device cpu; 4 epochs" in outcome.out
-    assert "With 95 % confidence the best is adam, which is told from all others." in outcome.out
+    assert "Network optimcifar.ConvNet; data Shapes10; training images 800; device cpu; 4 epochs" in unwrapped(
+        outcome.out
+    )
+    assert "With 95 % confidence the best is adam, which is told from all others." in unwrapped(outcome.out)
 
 
 def test_a_run_that_failed_before_it_started_does_not_differ_in_its_start(optimcifar: Command, tmp_path: Path) -> None:
@@ -51,7 +53,7 @@ def test_a_run_that_failed_before_it_started_does_not_differ_in_its_start(optimc
     only = optimcifar("report", failed, "--out", tmp_path / "only")
     assert (only.status, only.err) == (0, "")
     assert "nan" not in only.out
-    assert "network" not in only.out  # unknown
+    assert "network" not in only.out.lower()  # unknown
 
 
 def test_configurations_stand_in_order_of_accuracy_and_runs_as_they_were_named(
@@ -76,7 +78,7 @@ def test_runs_that_started_differently_are_named(optimcifar: Command, tmp_path: 
     path = tmp_path / "out" / "runs" / "adam" / "seed-1" / "summary.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"first_epoch_order_sha256": "another"}))
     line = "Runs with seed 1 differ in their images, their split or their order"
-    assert line in optimcifar("report", tmp_path / "out").out
+    assert line in unwrapped(optimcifar("report", tmp_path / "out").out)
     assert line in (tmp_path / "out" / "report.html").read_text()
 
 
@@ -85,11 +87,11 @@ def test_diverged_runs_say_when(optimcifar: Command, tmp_path: Path) -> None:
     for seed in range(3):
         folder = tmp_path / "out" / "runs" / "wild" / f"seed-{seed}"
         make_run(folder, seed, [0.1], status="diverged", diverged_step=7)
-    assert optimcifar("report", tmp_path / "out", "--target_acc", "0.25").status == 0
+    assert optimcifar("report", tmp_path / "out", "--target_acc", "0.22").status == 0
     wild = table(tmp_path / "out" / "summary.csv")[1]
     assert (wild["configuration"], wild["diverged"], wild["seeds"]) == ("wild", "3", "3")
     rows = table(tmp_path / "out" / "results.csv")
-    assert [(row["diverged_step"], row["epochs_to_target"]) for row in rows] == [("", "4")] * 3 + [("7", "inf")] * 3
+    assert [(row["diverged_step"], row["epochs_to_target"]) for row in rows] == [("", "3")] * 3 + [("7", "inf")] * 3
 
 
 def test_runs_that_did_not_finish_are_counted_and_not_averaged(optimcifar: Command, tmp_path: Path) -> None:
@@ -99,7 +101,8 @@ def test_runs_that_did_not_finish_are_counted_and_not_averaged(optimcifar: Comma
     outcome = optimcifar("report", tmp_path / "out")
     adam = table(tmp_path / "out" / "summary.csv")[0]
     assert (adam["configuration"], adam["seeds"], adam["not_finished"]) == ("adam", "2", "1")
-    assert "withheld: fewer than 3 seeds in common" in outcome.out
+    assert adam["verdict"] == "withheld: fewer than 3 seeds in common"
+    assert outcome.status == 0
 
 
 def test_single_runs_are_compared_by_their_folders_names(optimcifar: Command, tmp_path: Path) -> None:
@@ -223,8 +226,10 @@ def test_runs_without_a_table_are_reported_from_their_summaries(optimcifar: Comm
         (run / "summary.json").write_text(json.dumps(summary | final))
     outcome = optimcifar("report", tmp_path / "out", "--target_acc", "0.25")
     assert (outcome.status, outcome.err) == (0, "")
-    assert "device cpu; 4 epochs" in outcome.out
-    assert "No metrics.csv of RunLogger in adam: the last epoch's figures are those of summary.json" in outcome.out
+    assert "device cpu; 4 epochs" in unwrapped(outcome.out)
+    assert "No metrics.csv of RunLogger in adam: the last epoch's figures are those of summary.json" in unwrapped(
+        outcome.out
+    )
     first, *others = [row for row in table(tmp_path / "out" / "results.csv") if row["configuration"] == "adam"]
     assert [(row["epochs"], row["val_acc"], row["train_loss"]) for row in others] == [
         *(("4", "0.5", "1.5"), ("4", "0.51", "1.5")),

@@ -45,8 +45,11 @@ def _next_seeds(analysis: Analysis) -> NextSeeds:
 
 def _state(analysis: Analysis) -> str:
     if analysis.design.until == "best":
-        members = analysis.best.members
-        return f"the best is among {', '.join(members)}" if members else "the best cannot be told"
+        best = analysis.best
+        if not best.members:
+            return "the best cannot be told"
+        which = "the best of those that can be compared" if best.not_comparable else "the best"
+        return f"{which} is {'among ' * (len(best.members) > 1)}{', '.join(best.members)}"
     return f"{sum(found.is_decided for found in analysis.differences)} of {count(analysis.comparisons, 'verdict')}"
 
 

@@ -1,0 +1,123 @@
+"""What a comparison would cost and what it could show: ``optimcifar compare --plan``."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import yaml
+
+from optimcifar.comparison.compare import check_plan
+from optimcifar.comparison.engine import connect, places, time_epochs
+from optimcifar.comparison.plan import Plan
+from optimcifar.comparison.run_times import EpochTime, earlier_times
+from optimcifar.comparison.seeds import recommendation
+from optimcifar.errors import UsageError
+from optimcifar.report.comparison import read_comparison
+from optimcifar.report.design import Design
+from optimcifar.runs.folder import ENDED, RunFolder
+from optimcifar.statistics.power import MEASURED_SD, MOST_SEEDS, seeds_needed, smallest_difference
+from optimcifar.statistics.samples import FEWEST_SEEDS
+from optimcifar.text import conjunction, count, listing
+
+# The differences whose seeds are listed.
+_DIFFERENCES = (0.005, 0.01, 0.02, 0.05)
+
+# From so many minutes on, a time is written in hours.
+_LONG = 120
+
+
+def forecast(plan: Plan, spread_of: Path | None = None) -> Iterator[str]:
+    """Yield lines on what a comparison would cost and what it could show. Nothing of it is trained or written.
+
+    An epoch of each configuration without earlier runs is trained to see how long it takes.
+
+    Args:
+        plan: the comparison.
+        spread_of: a comparison that says how much paired differences scatter; None for the spread of the default
+            network.
+
+    Raises:
+        UsageError: a run's options are wrong, or the folder has runs with other settings.
+        RuntimeError: the cluster cannot be reached, or training failed.
+    """
+    sd, source = _spread(spread_of)
+    yield plan.describe()
+    with connect(plan.jobs, plan.scheduler) as client:
+        configurations = dict(zip(plan.design.configurations, check_plan(client, plan), strict=True))
+        times = earlier_times(configurations, plan.out)
+        if unknown := [name for name in configurations if name not in times]:
+            yield _row("measuring", f"one epoch of {listing(unknown)}, without earlier runs")
+            measured = time_epochs(client, plan.runs(plan.stages[0][:1], unknown))
+            times |= {name: EpochTime(*time) for name, time in zip(unknown, measured, strict=True)}
+        workers = places(client)
+    seconds = {name: times[name].of_run(yaml.safe_load(text)) for name, text in configurations.items()}
+    yield _row("time", f"{_duration(plan, seconds, workers)}, {_source(times)}")
+    if len(configurations) > 1:
+        yield _row("could show", f"{_shown(plan.design, sd)}, {source}")
+        yield _row("needed", _needed(plan.design, sd))
+        yield _row("recommended", recommendation(plan.design, sd) or "as planned")
+
+
+def _spread(folder: Path | None) -> tuple[float, str]:
+    """Return the standard deviation of paired differences, and where it comes from.
+
+    Raises:
+        UsageError: nothing was compared in the folder.
+        RuntimeError: it holds no run, or a damaged one.
+    """
+    if folder is None:
+        return MEASURED_SD, "as on the default network after 10 epochs (--from FOLDER takes that of a comparison)"
+    sd = read_comparison(folder).spread
+    if math.isnan(sd):
+        raise UsageError(f"--from {folder}: no two configurations have {FEWEST_SEEDS} seeds in common")
+    return sd, f"as in {folder}"
+
+
+def _duration(plan: Plan, seconds: dict[str, float], workers: int) -> str:
+    """Write how long the runs take that have not ended: ``about 12 minutes on 2 workers``."""
+    left = [[run for run in plan.runs(seeds) if RunFolder(run.folder).status() not in ENDED] for seeds in plan.stages]
+    times = [[seconds[run.name] for run in runs] for runs in (left[0], chain.from_iterable(left))]
+    fewest, most = (max(sum(own) / workers, max(own, default=0)) for own in times)
+    if math.isinf(most):
+        return "no end: a configuration has neither max_epochs nor max_steps"
+    text = _time(fewest) if fewest == most else f"{_time(fewest)} to {_time(most)}"
+    ended = plan.run_numbers[1] - len(times[1])
+    without = f" for the rest ({count(ended, 'run')} ended before)" if ended else ""
+    return f"about {text} on {count(workers, 'worker')}{without}"
+
+
+def _time(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{minutes / 60:.1f} hours" if minutes >= _LONG else count(math.ceil(minutes), "minute")
+
+
+def _source(times: dict[str, EpochTime]) -> str:
+    earlier, new = sum(time.runs for time in times.values()), sum(not time.runs for time in times.values())
+    parts = [f"{count(earlier, 'earlier run')}"] if earlier else []
+    parts += [f"one epoch of {count(new, 'configuration')}"] if new else []
+    return f"from {conjunction(parts)}; with validation, without tests and the start of the workers"
+
+
+def _shown(design: Design, sd: float) -> str:
+    if design.most_seeds < FEWEST_SEEDS:
+        return f"nothing: a verdict needs {FEWEST_SEEDS} seeds"
+    least = smallest_difference(sd, design.most_seeds, design.tests)
+    when = " in the last stage" if design.stages else ""
+    return f"a difference of {least:.3f} or more{when}, with 80 % power; paired differences have an SD of {sd:.3f}"
+
+
+def _needed(design: Design, sd: float) -> str:
+    numbers = [(difference, seeds_needed(difference, sd, design.tests)) for difference in _DIFFERENCES]
+    known = [
+        (difference, f"{seeds}" if seeds <= MOST_SEEDS else f"over {MOST_SEEDS:,}") for difference, seeds in numbers
+    ]
+    return f"seeds to show a difference: {', '.join(f'{seeds} for {difference:g}' for difference, seeds in known)}"
+
+
+def _row(label: str, text: str) -> str:
+    """Write a label and its text in 80 columns."""
+    return textwrap.fill(text, 80, initial_indent=f"{label:<13}", subsequent_indent=" " * 13, break_on_hyphens=False)
