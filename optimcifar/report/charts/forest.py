@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,52 +85,53 @@ def _forest(
     if not rows:
         return None
     names = [row.name for row in rows]
-    lowest, highest = domain = _domain(rows, band)
-
-    def x(field: str) -> alt.X:
-        scale = alt.Scale(domain=domain, nice=False)
-        return alt.X(f"{field}:Q", title="difference", scale=scale, axis=_SIGNED)
-
-    base = style.base(name).encode(y=style.rows(names, axis=None), color=alt.Color("colour:N", scale=None))
-    interval = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2.5, clip=True, opacity=1, yOffset=_UP)
-    to_left = base.transform_filter(f"datum.low < {lowest}").mark_point(shape="triangle-left", **_ARROW)
-    to_right = base.transform_filter(f"datum.high > {highest}").mark_point(shape="triangle-right", **_ARROW)
-    mean = base.mark_point(shape="diamond", filled=True, size=100, opacity=1, yOffset=_UP).encode(
-        x=x("mean"), y=style.rows(names), tooltip=tooltip("row", "verdict", "mean", "low", "high", "seeds")
-    )
-    # The words are the labels of an axis on the right, for which every layout leaves room.
-    words = base.mark_point(opacity=0).encode(x=x("mean"), y=style.rows(names, _verdict_axis(rows)))
     layers = [
-        *_background(x, band),
-        interval.encode(x=x("low"), x2="high:Q"),
-        to_left.encode(x=alt.datum(lowest)),
-        to_right.encode(x=alt.datum(highest)),
-        _dots(style, name, names).encode(x=x("difference")),
-        mean.encode(
-            x=x("mean"), y=style.rows(names), tooltip=tooltip("row", "verdict", "mean", "low", "high", "seeds")
-        ),
-        words,
+        *_background(band),
+        *_intervals(style, name, names),
+        _dots(style, name, names),
+        # The words are the labels of an axis on the right, for which every layout leaves room.
+        style.base(name).mark_point(opacity=0).encode(x=_x("mean"), y=style.rows(names, _verdict_axis(rows))),
     ]
     chart = style.finish(layers, rows=names).resolve_axis(y="independent")
-    data = {name: _means(rows), f"{name}_seeds": _seeds(rows)}
+    data = {name: _means(rows, *_ends(rows, band)), f"{name}_seeds": _seeds(rows)}
     own = {row.name: row.configuration for row in rows}
     return Figure(name, title, notes, {"": chart}, data, needs_legend=False, rows=own)
 
 
-def _background(x: Callable[[str], alt.X], band: float) -> list[alt.Chart]:
+def _x(field: str) -> alt.X:
+    return alt.X(f"{field}:Q", title="difference", scale=alt.Scale(nice=False, padding=10), axis=_SIGNED)
+
+
+def _background(band: float) -> list[alt.Chart]:
     """Return the rule at zero, and behind it the band of differences that could not have been shown."""
-    zero = alt.Chart(alt.InlineData([{"zero": 0}])).mark_rule(color="#888", strokeDash=[3, 3]).encode(x=x("zero"))
+    zero = alt.Chart(alt.InlineData([{"zero": 0}])).mark_rule(color="#888", strokeDash=[3, 3]).encode(x=_x("zero"))
     if not math.isfinite(band):
         return [zero]
-    ends = alt.InlineData([{"low": -band, "high": band}])
-    shaded = alt.Chart(ends).mark_rect(color="#888", opacity=0.16, clip=True)
-    return [shaded.encode(x=x("low"), x2="high:Q"), zero]
+    shaded = alt.Chart(alt.InlineData([{"low": -band, "high": band}])).mark_rect(color="#888", opacity=0.16)
+    return [shaded.encode(x=_x("low"), x2="high:Q"), zero]
+
+
+def _intervals(style: Style, name: str, names: list[str]) -> list[alt.Chart]:
+    """Return means and intervals in the colours of their verdicts, with an arrow where an interval goes on."""
+    base = style.base(name).encode(y=style.rows(names, axis=None), color=alt.Color("colour:N", scale=None))
+    interval = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2.5, opacity=1, yOffset=_UP)
+    to_left = base.transform_filter("datum.low < datum.from").mark_point(shape="triangle-left", **_ARROW)
+    to_right = base.transform_filter("datum.high > datum.to").mark_point(shape="triangle-right", **_ARROW)
+    mean = base.mark_point(shape="diamond", filled=True, size=100, opacity=1, yOffset=_UP)
+    shown = tooltip("row", "verdict", "mean", "low", "high", "seeds")
+    return [
+        interval.encode(x=_x("from"), x2="to:Q"),
+        to_left.encode(x=_x("from")),
+        to_right.encode(x=_x("to")),
+        mean.encode(x=_x("mean"), y=style.rows(names), tooltip=shown),
+    ]
 
 
 def _dots(style: Style, name: str, names: list[str]) -> alt.Chart:
     """Return a dot for each seed."""
     dots: alt.Chart = style.base(f"{name}_seeds").mark_point(filled=True, size=24, opacity=0.8, yOffset=_DOWN)
     return dots.encode(
+        x=_x("difference"),
         y=style.rows(names, axis=None),
         color=style.row_colour,
         shape=style.row_shape,
@@ -138,16 +139,12 @@ def _dots(style: Style, name: str, names: list[str]) -> alt.Chart:
     )
 
 
-def _domain(rows: list[Row], band: float) -> tuple[float, float]:
-    """Return the ends of the axis: of everything, but intervals are cut where they would squeeze all else."""
+def _ends(rows: list[Row], band: float) -> tuple[float, float]:
+    """Return where intervals are cut, which would else squeeze all that is measured."""
     points = [0.0, *(row.difference.mean for row in rows), *(value for row in rows for value in row.seeds.values())]
     points += [-band, band] if math.isfinite(band) else []
-    ends = [end for row in rows for end in (row.difference.low, row.difference.high) if math.isfinite(end)]
-    least, most = min(points), max(points)
-    room = (most - least) or 0.01
-    low, high = max(min([least, *ends]), least - room), min(max([most, *ends]), most + room)
-    edge = 0.03 * (high - low)
-    return low - edge, high + edge
+    room = max(points) - min(points)
+    return min(points) - room, max(points) + room
 
 
 def _verdict_axis(rows: list[Row]) -> alt.Axis:
@@ -167,7 +164,8 @@ def verdict_colour(verdict: str) -> str:
     return VERDICT_COLOURS.get(verdict, UNDECIDED_COLOUR)
 
 
-def _means(rows: list[Row]) -> Values:
+def _means(rows: list[Row], lowest: float, highest: float) -> Values:
+    """Return a row for each difference; its interval is drawn from ``from`` to ``to``."""
     return [
         {
             "configuration": row.configuration,
@@ -178,6 +176,8 @@ def _means(rows: list[Row]) -> Values:
             "mean": rounded(row.difference.mean),
             "low": rounded(row.difference.low),
             "high": rounded(row.difference.high),
+            "from": rounded(max(row.difference.low, lowest)),
+            "to": rounded(min(row.difference.high, highest)),
         }
         for row in rows
     ]
