@@ -251,3 +251,15 @@ def test_nothing_measured_draws_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert draw_charts(nothing) == {}
     monkeypatch.setattr("vl_convert.javascript_bundle", lambda *arguments, **options: "")  # takes seconds
     assert "<figure" not in comparison_page(nothing)
+
+
+@pytest.mark.slow
+def test_page_of_many_runs_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    norms = {f"{kind}_fc{layer}": [0.1 + layer] * 10 for kind in ("grad_norm", "update_ratio") for layer in range(5)}
+    for number in range(20):
+        for seed in range(10):
+            course = [(1 + epoch + number / 7 + seed / 9) / 30 for epoch in range(10)]
+            columns = norms | {f"val_acc_{average}": course for average in ("swa", "ema")}
+            make_run(tmp_path / f"runs/configuration-{number}" / f"seed-{seed}", seed, course, columns)
+    monkeypatch.setattr("vl_convert.javascript_bundle", lambda *arguments, **options: "")
+    assert 200_000 < len(comparison_page(read_comparison(tmp_path, target_acc=0.3))) < 1_000_000

@@ -55,7 +55,7 @@ def differences(style: Style, analysis: Analysis) -> Figure | None:
     title = f"{MEASURES[analysis.measure].capitalize()}: difference from {analysis.baseline}"
     notes = ["Mean and interval of the paired differences, at the level of its step; a dot per seed."]
     if math.isfinite(band := analysis.smallest_difference):
-        notes += [f"Grey: could not have been shown reliably: true differences below {band:.3f}, power under 80 %."]
+        notes += [f"Grey: true differences below {band:.3f} could not have been shown reliably (power under 80 %)."]
     return _forest("differences", title, notes, style, rows, band)
 
 
@@ -176,6 +176,7 @@ def _means(rows: list[Row], lowest: float, highest: float) -> Values:
             "mean": rounded(row.difference.mean),
             "low": rounded(row.difference.low),
             "high": rounded(row.difference.high),
+            # Not a number where there is no interval.
             "from": rounded(max(row.difference.low, lowest)),
             "to": rounded(min(row.difference.high, highest)),
         }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import altair as alt
@@ -23,6 +25,7 @@ from optimcifar.report.charts.style import (
 Course = tuple[float, ...]
 
 _SMALL = 90  # pixels; enough for rates that are all constant
+_LABEL = 85  # characters of a label that are as wide as a chart
 
 
 def learning_rates(style: Style, analysis: Analysis) -> Figure | None:
@@ -47,7 +50,10 @@ def learning_rates(style: Style, analysis: Analysis) -> Figure | None:
 
 def _layers(style: Style, values: Values, key: Mapping[str, Look]) -> list[alt.Chart]:
     scale, axis = power_scale(value["rate"] for value in values)
-    colour, dash, shape = style.channels("line", key, orient="bottom", direction="vertical")
+    # Vega does not break the labels of a legend.
+    lines = {label: textwrap.wrap(label, _LABEL, break_long_words=False, break_on_hyphens=False) for label in key}
+    labels = f"{json.dumps(lines)}[datum.label]"
+    colour, dash, shape = style.channels("line", key, orient="bottom", direction="vertical", labelExpr=labels)
     base = style.base("rates").encode(
         x=alt.X("epoch:Q", axis=epoch_axis(max(value["epoch"] for value in values)), scale=alt.Scale(zero=False)),
         y=alt.Y("rate:Q", title="learning rate", scale=scale, axis=axis),
