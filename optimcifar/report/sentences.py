@@ -72,7 +72,7 @@ def _undecided(analysis: Analysis) -> list[str]:
     withheld = [f"{found.configuration} ({found.verdict.removeprefix(WITHHELD)})" for found in without]
     reasons = []
     if needed:
-        range_needed = " to ".join(_seeds(seeds) for seeds in dict.fromkeys((needed[0], needed[-1])))
+        range_needed = " to ".join(seeds_text(seeds) for seeds in dict.fromkeys((needed[0], needed[-1])))
         about = "about " if math.isfinite(needed[0]) else ""
         they = "it" if number - len(withheld) == 1 else "they"
         reasons.append(f"at the differences measured, {they} would need {about}{range_needed} seeds")
@@ -81,7 +81,10 @@ def _undecided(analysis: Analysis) -> list[str]:
     return [f"{line}: {'; '.join(reasons)}."]
 
 
-def _seeds(number: float) -> str:
+def seeds_text(number: float) -> str:
+    """Write a number of seeds that would be needed; nothing if none was worked out."""
+    if math.isnan(number):
+        return ""
     return f"{number:,.0f}" if math.isfinite(number) else f"more than {MOST_SEEDS:,}"
 
 

@@ -119,15 +119,6 @@ def test_names_are_text_on_the_page(optimcifar: Command, tmp_path: Path) -> None
     assert "<script>alert" not in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_as_many_as_twelve_are_told_apart(optimcifar: Command, tmp_path: Path) -> None:
-    names = [f"configuration_{number}" for number in range(12)]
-    make_comparison(tmp_path / "out", names)
-    assert optimcifar("report", tmp_path / "out").status == 0
-    picture = (tmp_path / "out" / "val_acc_by_epoch.svg").read_text()
-    styles = set(re.findall(r'stroke="(#\w+)" stroke-width="2"(?: stroke-dasharray="([\d,]+)")?', picture))
-    assert len(styles) == 12
-
-
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -198,26 +189,6 @@ def test_averages_are_compared_with_the_weights_of_the_same_runs(optimcifar: Com
     assert "+0.050 [+0.046, +0.054] better" in (tmp_path / "out" / "summary.md").read_text()
     assert "a second family of 2 verdicts, with 5 % of its own." in (tmp_path / "out" / "summary.md").read_text()
     assert "swa" in (tmp_path / "out" / "averages.svg").read_text()
-
-
-def test_what_was_logged_for_every_layer_is_drawn(optimcifar: Command, tmp_path: Path) -> None:
-    columns = {f"{what}_{layer}": [0.1, 0.01] for what in ("grad_norm", "update_ratio") for layer in ("conv1", "fc1")}
-    for name in ("sgd", "adam"):
-        make_run(tmp_path / "out/runs" / name / "seed-0", 0, [0.1, 0.2], columns)
-    assert optimcifar("report", tmp_path / "out").status == 0
-    for picture, title in (("gradients", "norm of the gradient"), ("updates", "norm of the update divided by")):
-        drawn = (tmp_path / "out" / f"{picture}.svg").read_text()
-        assert all(text in drawn for text in (title, "conv1", "fc1", "sgd", "adam"))
-    assert "conv1" in (tmp_path / "out" / "report.html").read_text()
-    # Zero, and a layer for which nothing was measured, are no hindrance.
-    nothing = {"update_ratio_conv1": [float("nan")] * 2, "update_ratio_fc1": [0.0, 0.1]}
-    make_run(tmp_path / "zero", 0, [0.1, 0.2], nothing)
-    assert optimcifar("report", tmp_path / "zero").status == 0
-    drawn = (tmp_path / "zero" / "updates.svg").read_text()
-    assert ("fc1" in drawn, "conv1" in drawn) == (True, False)
-    make_run(tmp_path / "alone", 0, [0.1, 0.2])
-    optimcifar("report", tmp_path / "alone")
-    assert not list((tmp_path / "alone").glob("gradients.*"))
 
 
 DAMAGE = [b"-", b"{", b"[]", b"3", b"null", b'{"a": 1}', '{"seed": 0}'.encode("utf-16"), bytes(20), b"PK\x03\x04\xff"]

@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 from helpers import Command, make_run, read_rows
 
-from optimcifar.report.charts import Charts
-
 NAN = math.nan
 
 
@@ -43,7 +41,8 @@ Reporter = Callable[..., Report]
 @pytest.fixture
 def report(optimcifar: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reporter:
     """Report made-up runs, without pictures, which take seconds."""
-    monkeypatch.setattr(Charts, "all", lambda self: {})
+    for module in ("page", "charts.gallery"):
+        monkeypatch.setattr(f"optimcifar.report.{module}.figures", lambda analysis, style: [])
     monkeypatch.setattr("vl_convert.javascript_bundle", lambda *arguments, **options: "")
 
     def write(configurations: Mapping[str, Seeds | Sequence[float]], *options: object, **design: Any) -> Report:
