@@ -143,7 +143,7 @@ def test_tables_have_a_column_for_each_hyperparameter_that_differs(optimcifar: C
         assert "net" not in rows[0]
     # The table for readers leaves out what only some configurations have.
     summary = Path("out/summary.md").read_text(encoding="utf-8")
-    assert "| configuration | optimizer | optimizer.lr | data.batch_size | seeds |" in summary
+    assert "| optimizer | optimizer.lr | data.batch_size | seeds |" in summary
     assert "| fast | SGD | 0.03 | 32 | 1 |" in summary
 
 
