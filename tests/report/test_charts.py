@@ -116,7 +116,7 @@ def test_share_of_seeds_that_reached_the_target_counts_every_run_that_is_over(wi
     assert steps("adam") == [(0, 0), (2, 0.3333), (3, 0.3333)]
     assert column(by_epoch, "target_by_epoch", "reached", configuration="adam")[-1] == "1 of 3"
     assert column(by_seconds, "target_by_seconds", "seconds", configuration="adam") == [0, 4, 6]
-    assert "2 runs not over, left out" in by_epoch["title"]["subtitle"][0]
+    assert "2 runs not finished, left out" in by_epoch["title"]["subtitle"][0]
     assert [layer["mark"]["interpolate"] for layer in marks(by_epoch, "line")] == ["step-after"]
     # Equal shares lie side by side, but not so far apart that they could be taken for others.
     drawn = [column(by_epoch, "target_by_epoch", "drawn", configuration=name, epoch=0)[0] for name in ("sgd", "adam")]

@@ -34,7 +34,7 @@ def final_accuracy(style: Style, analysis: Analysis) -> Figure | None:
     chart = style.finish(layers, rows=rows)
     own = dict(zip(rows, rows, strict=True))
     data = {"final_runs": runs, "final_means": means}
-    return Figure("final_accuracy", f"Final {measure}", notes, {"": chart}, data, needs_legend=False, rows=own)
+    return Figure("final_accuracy", f"Final {measure}", notes, {"": chart}, data, rows=own)
 
 
 def _runs(analysis: Analysis) -> Values:

@@ -95,7 +95,7 @@ def _forest(
     chart = style.finish(layers, rows=names).resolve_axis(y="independent")
     data = {name: _means(rows, *_ends(rows, band)), f"{name}_seeds": _seeds(rows)}
     own = {row.name: row.configuration for row in rows}
-    return Figure(name, title, notes, {"": chart}, data, needs_legend=False, rows=own)
+    return Figure(name, title, notes, {"": chart}, data, rows=own)
 
 
 def _x(field: str) -> alt.X:

@@ -56,7 +56,7 @@ def chart_context(analysis: Analysis) -> str:
     ]
     parts = [" and ".join(dict.fromkeys(values)) for values in found if values]
     left_out = len(analysis.runs) - sum(len(analysis.ended(name)) for name in analysis.names)
-    return " · ".join([*parts, f"{count(left_out, 'run')} not over, left out"] if left_out else parts)
+    return " · ".join([*parts, f"{count(left_out, 'run')} not finished, left out"] if left_out else parts)
 
 
 def _seeds(analysis: Analysis) -> str:

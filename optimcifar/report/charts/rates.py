@@ -45,7 +45,7 @@ def learning_rates(style: Style, analysis: Analysis) -> Figure | None:
     chart = style.finish(_layers(style, values, key), _SMALL if constant else HEIGHT)
     notes = ["One line for all configurations with equal rates."] if len(courses) < len(rates) else []
     data = {"rates": values}
-    return Figure("learning_rate", "Learning rate by epoch", notes, {"": chart}, data, needs_legend=False, key=key)
+    return Figure("learning_rate", "Learning rate by epoch", notes, {"": chart}, data, key=key)
 
 
 def _layers(style: Style, values: Values, key: Mapping[str, Look]) -> list[alt.Chart]:

@@ -91,7 +91,6 @@ class Figure:
         notes: sentences that say how to read it.
         panels: the charts by their titles, which is "" for a single one.
         data: the rows that the charts draw, by the names by which they refer to them. Figures may share them.
-        needs_legend: whether nothing else says which configuration is which.
         key: the names and the looks of lines that stand for several configurations.
         rows: the configuration of each row, in order, where the chart has rows.
     """
@@ -101,7 +100,6 @@ class Figure:
     notes: list[str]
     panels: dict[str, alt.LayerChart]
     data: dict[str, Values]
-    needs_legend: bool = True
     key: dict[str, Look] = field(default_factory=dict)
     rows: dict[str, str] = field(default_factory=dict)
 
