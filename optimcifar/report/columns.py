@@ -162,10 +162,10 @@ def _adjusted_p(row: Configuration) -> float:
 
 
 def _diverged_text(row: Configuration) -> str:
-    """Write ``2 of 5``, or ``0 of 5, at most 45 % in truth``."""
+    """Write ``2 of 5``, or ``0 of 5 (true rate at most 45 %)``."""
     if not row.runs:
         return ""
-    bound = "" if row.diverged else f", at most {100 * divergence_bound(row.runs):.0f} % in truth"
+    bound = "" if row.diverged else f" (true rate at most {100 * divergence_bound(row.runs):.0f} %)"
     return f"{row.diverged} of {row.runs}{bound}"
 
 

@@ -45,7 +45,8 @@ def comparison_page(analysis: Analysis) -> str:
 {_paragraphs([circumstances(analysis)], "note")}
 <h2>Verdicts</h2>
 {_table("verdicts", verdict_columns(analysis), analysis)}
-<p class="note">Means ± half of their {percent(LEVEL)} intervals over seeds. A click on a column's head sorts by it.</p>
+<p class="note">Means ± half of their {percent(LEVEL)} intervals over seeds.
+<span class="sorting">A click on a column's head sorts by it.</span></p>
 <h2>Costs and settings</h2>
 {_table("costs", cost_columns(analysis), analysis)}
 {_metrics(analysis)}<h2>Methods</h2>
@@ -106,7 +107,7 @@ def _cell(column: Column, row: Configuration, is_name: bool) -> str:
     shown = escape(re.sub(r" (?=±|\S+\]|s$)|(?<=±) ", "\N{NO-BREAK SPACE}", text))
     if column.title == VERDICT and row.difference:
         shown = f'<span style="color: {verdict_colour(row.difference.verdict)}">{shown}</span>'
-    return f"<td{_class(column)}{value}>{shown}</td>"
+    return f'<td{_class(column)}{value} data-label="{escape(column.title)}">{shown}</td>'
 
 
 def _breakable(name: str) -> str:

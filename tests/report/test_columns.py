@@ -35,7 +35,7 @@ def test_tables_answer_first_and_count_what_is_missing(tmp_path: Path, monkeypat
     ]
     muon, adam = texts(verdicts, "muon"), texts(verdicts, "adam")
     # 1 - 0.05 ** (1 / 5), by hand.
-    assert (muon["diverged"], adam["diverged"]) == ("1 of 5", "0 of 5, at most 45 % in truth")
+    assert (muon["diverged"], adam["diverged"]) == ("1 of 5", "0 of 5 (true rate at most 45 %)")
     assert (adam["verdict"], adam["pairs"], adam["not finished"], adam["seeds needed"]) == ("better", "5", "1", "")
     assert muon["verdict"] == "no difference shown; diverged in 1 of 5 seeds"
     assert int(muon["seeds needed"].replace(",", "")) > 1000  # a mean of 0.002 with a standard deviation of 0.032
