@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from optimcifar.callbacks.console_output import EpochBar as EpochBar
+    from optimcifar.callbacks.console_output import EpochLines as EpochLines
     from optimcifar.callbacks.epoch_end_weight_averaging import EpochEndWeightAveraging as EpochEndWeightAveraging
     from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates as GradientsAndUpdates
     from optimcifar.callbacks.run_summary import RunSummary as RunSummary
@@ -19,26 +21,30 @@ if TYPE_CHECKING:
     from optimcifar.optim.param_groups import ParamRule as ParamRule
     from optimcifar.optim.schedules import ChainedSchedule as ChainedSchedule
     from optimcifar.optim.schedules import SequentialSchedule as SequentialSchedule
+    from optimcifar.report.comparison import read_comparison as read_comparison
     from optimcifar.runs.logger import RunLogger as RunLogger
     from optimcifar.training.classifier import ImageClassifier as ImageClassifier
 
 # Read on first use (PEP 562): importing torch takes seconds, which `optimcifar --version` has no need of.
 _MODULES = {
-    "CIFAR10DataModule": "data.cifar10",
     "ChainedSchedule": "optim.schedules",
+    "CIFAR10DataModule": "data.cifar10",
+    "compare": "comparison.compare",
     "ConvNet": "networks.convnet",
+    "EpochBar": "callbacks.console_output",
     "EpochEndWeightAveraging": "callbacks.epoch_end_weight_averaging",
+    "EpochLines": "callbacks.console_output",
     "GradientsAndUpdates": "callbacks.gradients_and_updates",
     "ImageClassifier": "training.classifier",
     "ImageDataModule": "data.datamodule",
     "MuonWithAux": "optim.muon",
     "ParamRule": "optim.param_groups",
+    "read_comparison": "report.comparison",
     "RunLogger": "runs.logger",
     "RunSummary": "callbacks.run_summary",
     "SequentialSchedule": "optim.schedules",
     "Shapes10DataModule": "data.shapes10",
     "WeightAverages": "callbacks.weight_averages",
-    "compare": "comparison.compare",
 }
 __all__ = ["__version__", *_MODULES]  # noqa: PLE0604  the names are strings
 

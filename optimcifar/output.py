@@ -24,6 +24,11 @@ def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
 codecs.register_error(_ERRORS, _plain)
 
 
+def printable(text: str, encoding: str) -> str:
+    """Return a text as it will be printed, for a layout that needs its width."""
+    return text.encode(encoding, errors=_ERRORS).decode(encoding)
+
+
 @contextmanager
 def any_text() -> Iterator[None]:
     """Let standard output and error take any text for a while, whatever their encoding.

@@ -15,6 +15,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def percent(share: float) -> str:
+    """Write a share of 0 to 1 as ``5 %``, as ``0.25 %`` or as ``33.3 %``: with at most three digits."""
+    return f"{100 * share:.3g} %"
+
+
 def listing(names: Iterable[str]) -> str:
     """List names: ``a, b``, ``a, b, c, d, e, f and 4 more``, or ``nothing``."""
     every = list(names)

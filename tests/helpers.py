@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,6 +48,8 @@ def make_run(
 ) -> None:
     """Write a run whose validation accuracy took this course, and whose test accuracy is 0.01 above the last.
 
+    Without any validation there is no test either.
+
     Args:
         folder: where.
         seed: its seed; None for a run without one.
@@ -63,7 +65,9 @@ def make_run(
         "seed": seed,
         "net": "optimcifar.ConvNet",
         "dataset": "Shapes10",
+        "classes": 10,
         "train_images": 800,
+        "val_images": 1000,
         "device": "cpu",
         "train_seconds": 2.0 * len(accuracies),
         "images_per_second": 4000.0,
@@ -84,7 +88,8 @@ def make_run(
             writer.writerow([epoch, 13 * epoch, 0.01, 2.3 - accuracy, accuracy, 2.4 - accuracy, accuracy, 2.0, *more])
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir()
-    (checkpoints / "last.test.json").write_text(json.dumps({"test_acc": accuracies[-1] + 0.01}))
+    if accuracies:
+        (checkpoints / "last.test.json").write_text(json.dumps({"test_acc": accuracies[-1] + 0.01}))
 
 
 def make_comparison(out: Path, names: list[str], seeds: int = 3) -> None:
@@ -109,6 +114,11 @@ class Outcome(NamedTuple):
 
 # The fixture `optimcifar`: runs the command line in this process.
 Command = Callable[..., Outcome]
+
+
+def unwrapped(text: str) -> str:
+    """Return printed text in one line: it is wrapped to the width of a terminal."""
+    return " ".join(text.split())
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -184,6 +194,16 @@ def normalised_images(data: ImageDataModule) -> tuple[torch.Tensor, torch.Tensor
     """Return all training images of a set-up module, (N, 3, 32, 32) from -1 to 1, and their labels."""
     images = data.read_train()
     return ((images.pixels.float() / 255 - 0.5) / 0.5).permute(0, 3, 1, 2).contiguous(), images.labels
+
+
+def ema_by_hand(steps: Sequence[Mapping[str, torch.Tensor]], largest_decay: float) -> dict[str, torch.Tensor]:
+    """Return the exponential average of the weights after every step, in float64; its decay rises to the largest."""
+    average = {name: value.double() for name, value in steps[0].items()}
+    for t, weights in enumerate(steps[1:], start=1):
+        decay = min(largest_decay, (1 + t) / (10 + t))
+        for name, value in weights.items():
+            average[name] = decay * average[name] + (1 - decay) * value.double()
+    return average
 
 
 def record_calls(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> list[tuple[Any, ...]]:

@@ -10,6 +10,7 @@ import comparison_speed
 import crowded_machine
 import pytest
 import step_profile
+import time_to_verdict
 import training_cost
 import training_speed
 from contestants import CONTESTANTS
@@ -79,3 +80,17 @@ def test_crowded_machine_measures_every_case(tmp_path: Path, capsys: pytest.Capt
     rows = json.loads((tmp_path / "crowded_machine.json").read_text())["rows"]
     assert len({(row["threads"], row["busy"], row["short"]) for row in rows}) == 8
     assert capsys.readouterr().out.count("images/s") == 8
+
+
+def test_time_to_verdict_simulates_every_way_for_every_truth(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    time_to_verdict.main(["--repetitions", "1", "--out", str(tmp_path)])
+    result = json.loads((tmp_path / "time_to_verdict.json").read_text())
+    ways = list(time_to_verdict.WAYS)
+    assert [row["way"] for row in result["rows"]] == ways * 7  # the table's truth, five nulls, and one more
+    assert [row["runs"] for row in result["rows"][:3]] == [100, 200, 400]
+    assert 100 <= result["rows"][ways.index("auto")]["runs"] < 400
+    assert all(0 <= row["wrong"] <= 1 and 1 <= row["best_set_size"] <= 20 for row in result["rows"])
+    assert (result["dataset"], result["repetitions"]) == ("simulated", 1)
+    assert capsys.readouterr().out.count(" verdicts, ") == len(result["rows"])

@@ -22,7 +22,7 @@ LAYERS = [
     {"callbacks"},
     {"optim", "networks"},
     {"data", "runs", "statistics"},
-    {"errors"},
+    {"errors", "console"},
     {"text", "paths", "output", "environment"},
 ]
 LAYER_OF = {folder: layer for layer, folders in enumerate(LAYERS) for folder in folders}

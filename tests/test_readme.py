@@ -8,15 +8,17 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from helpers import CONFIGS, ROOT, Command, tracked_files
+from helpers import CONFIGS, ROOT, Command, make_comparison, tracked_files
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
-READMES = [ROOT / folder / "README.md" for folder in (".", "configs", "optimcifar", "tests", "tests/benchmarks")]
-README, CATALOGUE, MAP = (path.read_text(encoding="utf-8") for path in READMES[:3])
+FOLDERS = (".", "configs", "optimcifar", "optimcifar/comparison", "tests", "tests/benchmarks")
+READMES = [ROOT / folder / "README.md" for folder in FOLDERS]
+README, CATALOGUE, MAP, COMPARISONS = (path.read_text(encoding="utf-8") for path in READMES[:4])
 EVERYTHING = "\n".join(path.read_text(encoding="utf-8") for path in READMES)
 
 FIRST = "fit --config configs/rmsprop.yaml --data Shapes10DataModule"
@@ -139,8 +141,8 @@ def test_example_of_schedule_draws(command: str, optimcifar: Command, image_fold
     assert (tmp_path / "schedule.png").exists()
 
 
-@pytest.mark.parametrize("example", fenced("python"))
-def test_example_in_python_runs(example: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("example", [example for example in fenced("python") if "Trainer(" in example])
+def test_example_in_python_trains(example: str, tmp_path: Path) -> None:
     scope: dict[str, object] = {}
     exec(example.replace("Shapes10DataModule()", "Shapes10DataModule(train_images=1000, val_size=100)"), scope)
     assert {"metrics.csv", "summary.json"} <= {path.name for path in (tmp_path / "lightning_logs/version_0").iterdir()}
@@ -148,6 +150,18 @@ def test_example_in_python_runs(example: str, tmp_path: Path) -> None:
         trained, classifier = scope["trained"], scope["classifier"]
         weights = zip(trained.parameters(), classifier.parameters(), strict=True)  # type: ignore[attr-defined]
         assert all((a == b).all() for a, b in weights)
+
+
+def test_example_of_a_comparison_in_python_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_comparison(tmp_path / "lightning_logs/comparison", ["sgd", "adam"])
+    (example,) = fenced("python", COMPARISONS)
+    training = re.compile(r"^comparison = optimcifar\.compare\(.+\)\n", re.MULTILINE)  # takes minutes
+    assert training.search(example)
+    scope: dict[str, Any] = {}
+    exec(training.sub("", example), scope)
+    printed = "adam: better, +0.050 [+0.049, +0.051]\nadam: 0.350 after 8 s of training\n"
+    assert capsys.readouterr().out == printed
+    assert [record["configuration"] for record in scope["records"]] == ["adam", "sgd"]
 
 
 def test_every_dependency_says_who_needs_it() -> None:

@@ -8,6 +8,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.types import LRSchedulerConfig
+from torch import nn
+from torch.nn import UninitializedParameter
 from tqdm import tqdm
 
 from optimcifar.callbacks.base import EpochMetrics, device_name
@@ -15,14 +18,27 @@ from optimcifar.callbacks.descriptions import call_text, constructor_arguments, 
 from optimcifar.callbacks.weight_averages import WeightAverages
 from optimcifar.data.datamodule import image_data
 from optimcifar.optim.horizons import callbacks_of, run_length
-from optimcifar.optim.schedule_notes import check_reaches_end, schedule_notes
+from optimcifar.optim.schedule_notes import schedule_notes
 from optimcifar.optim.types import LRInterval
 from optimcifar.runs.folder import AVERAGES
 from optimcifar.text import count
 
+# The metrics that every line shows, in this order.
+_METRICS = {
+    "lr": "lr {:<8.4g}",
+    "train_loss": "train loss {:.4f}",
+    "val_loss": "val loss {:.4f}",
+    "val_acc": "val acc {:.4f}",
+    **{f"val_acc_{name}": f"{name} acc {{:.4f}}" for name in AVERAGES},
+    "seconds": "{:.1f} s",
+}
+
 
 class EpochBar(TQDMProgressBar):
-    """A progress bar for the current epoch, which disappears when the epoch ends."""
+    """A progress bar for the current epoch, which disappears when the epoch ends.
+
+    It shows no metrics: ``EpochLines`` prints them.
+    """
 
     def __init__(self) -> None:
         # Drawing the bar takes as long as several steps of a small network; every tenth step looks just as smooth.
@@ -44,18 +60,25 @@ class EpochBar(TQDMProgressBar):
         self.train_progress_bar.set_description(_epoch(trainer, trainer.current_epoch + 1))
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """Return nothing: the epochs' lines show the metrics."""
+        """Return nothing: ``EpochLines`` prints the metrics."""
         return {}
 
 
 class EpochLines(EpochMetrics):
     """Prints what will run when training starts, then one line after each epoch.
 
-    Optimizer and schedule are shown with all their arguments, defaults included, whatever their classes.
+    Optimizers and schedules are shown with all their arguments, defaults included, whatever their classes. A line
+    shows the metrics that ``ImageClassifier`` and ``RunSummary`` log, where they are logged, and those of any module
+    that are logged with ``prog_bar=True``. Works with every module and every Trainer.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._trained = False  # in this fit
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the network, the data, the optimizer, the schedule and the averaging."""
+        """Print the network, the data, the optimizers, the schedules and the averaging."""
+        self._trained = False
         _print(_network_and_data(trainer, pl_module))
         for optimizer in trainer.optimizers:
             _print(f"optimizer  {call_text(optimizer, optimizer.defaults)}")
@@ -69,31 +92,41 @@ class EpochLines(EpochMetrics):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the epoch before: only now are all of its metrics known."""
-        if trainer.current_epoch and trainer.callback_metrics:
-            _print(_epoch_line(trainer, self.epoch_metrics(trainer)))
+        self._print_last_epoch(trainer)
         super().on_train_epoch_start(trainer, pl_module)
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        """Note that there is an epoch to print, whether the module logs anything or not."""
+        self._trained = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the last epoch."""
-        if trainer.callback_metrics:
+        self._print_last_epoch(trainer)
+
+    def _print_last_epoch(self, trainer: Trainer) -> None:
+        # A run that goes on between two epochs starts with an epoch that it neither trained nor measured.
+        if trainer.current_epoch and (self._trained or trainer.callback_metrics):
             _print(_epoch_line(trainer, self.epoch_metrics(trainer)))
 
 
 def schedule_lines(trainer: Trainer) -> list[str]:
-    """Describe a run's schedule in a line, followed by notes where it does not fit the run's length.
-
-    Raises:
-        ValueError: the schedule ends before the run.
-    """
-    check_reaches_end(trainer)
+    """Describe a run's schedules in a line each, followed by notes where one does not fit the run's length."""
     lines = []
     for config in trainer.lr_scheduler_configs:
-        lines.append(f"schedule   {schedule_text(config.scheduler)}, every {config.interval}")
-        interval: LRInterval = config.interval  # type: ignore[assignment]  # ImageClassifier sets one of the two
-        length = run_length(trainer, interval)
+        lines.append(f"schedule   {schedule_text(config.scheduler)}, {_when_it_steps(trainer, config)}")
+        interval: LRInterval = config.interval  # type: ignore[assignment]  # Lightning takes one of the two
+        # The length of a schedule that steps less often, or when the module says so, is not in the run's units.
+        known = trainer.lightning_module.automatic_optimization and config.frequency == 1
+        length = run_length(trainer, interval) if known else None
         notes = schedule_notes(config.scheduler, length, interval) if length else ()
         lines += [f"           note: {note}" for note in notes]
-    return lines or ["schedule   none, the learning rate is constant"]
+    return lines or ["schedule   none"]
+
+
+def _when_it_steps(trainer: Trainer, config: LRSchedulerConfig) -> str:
+    if not trainer.lightning_module.automatic_optimization:
+        return "stepped by the module"
+    return f"every {config.interval if config.frequency == 1 else count(config.frequency, config.interval)}"
 
 
 @rank_zero_only
@@ -103,13 +136,20 @@ def _print(line: str) -> None:
 
 
 def _network_and_data(trainer: Trainer, pl_module: LightningModule) -> str:
-    net = getattr(pl_module, "net", pl_module)
-    parameters = sum(parameter.numel() for parameter in net.parameters())
-    text = f"{type(net).__name__}, {parameters:,} parameters"
+    net = getattr(pl_module, "net", None)
+    net = net if isinstance(net, nn.Module) else pl_module
+    text = f"{type(net).__name__}, {_parameter_count(net)}"
     if data := image_data(trainer):
         text += f", on {data.dataset_name}: {len(data.train_positions):,} training images"
         text += f", {len(data.val_positions):,} for validation, seed {data.seed}"
     return f"{text}; {device_name(trainer)}"
+
+
+def _parameter_count(net: nn.Module) -> str:
+    parameters = list(net.parameters())
+    if any(isinstance(parameter, UninitializedParameter) for parameter in parameters):
+        return "parameters unknown before the first batch"
+    return count(sum(parameter.numel() for parameter in parameters), "parameter")
 
 
 def _epoch(trainer: Trainer, number: int) -> str:
@@ -119,14 +159,13 @@ def _epoch(trainer: Trainer, number: int) -> str:
 
 
 def _epoch_line(trainer: Trainer, metrics: dict[str, float]) -> str:
-    text = f"{_epoch(trainer, trainer.current_epoch)}  lr {metrics.get('lr', float('nan')):<9.4g}"
-    text += f" train loss {metrics.get('train_loss', float('nan')):.4f}"
-    if "val_loss" in metrics:
-        text += f"  val loss {metrics['val_loss']:.4f}  val acc {metrics['val_acc']:.4f}"
-    for name in AVERAGES:
-        if f"val_acc_{name}" in metrics:
-            text += f"  {name} acc {metrics[f'val_acc_{name}']:.4f}"
-    return f"{text}  {metrics.get('seconds', float('nan')):.1f} s"
+    parts = [_epoch(trainer, trainer.current_epoch)]
+    parts += [form.format(metrics[name]) for name, form in _METRICS.items() if name in metrics]
+    for name in trainer.progress_bar_metrics:
+        own = name in metrics and name.removesuffix("_epoch") not in _METRICS
+        if own and not name.endswith("_step"):  # the last step's value, beside that of the epoch
+            parts.append(f"{name} {metrics[name]:.4g}")
+    return "  ".join(parts)
 
 
 def _group_options(group: dict[str, Any], defaults: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates
 from optimcifar.callbacks.weight_averages import WeightAverages
 from optimcifar.errors import UsageError
 from optimcifar.optim.horizons import callbacks_of, run_length
+from optimcifar.optim.schedule_notes import check_reaches_end
 from optimcifar.text import count
 
 # What ImageClassifier and RunSummary log in every epoch.
@@ -38,6 +39,7 @@ class EarlyChecks(Callback):
       known, so that nothing is refused beside them.
     - Weight averaging of Lightning starts after the end of the run.
     - A callback needs an attribute that the module does not have.
+    - The schedule ends before the run.
 
     It must be the trainer's first callback.
     """
@@ -61,7 +63,9 @@ class EarlyChecks(Callback):
 
         Raises:
             UsageError: something would never come.
+            ValueError: the schedule ends before the run.
         """
+        check_reaches_end(trainer)
         _check_monitors(trainer)
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             for callback in callbacks_of(trainer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,9 @@ class WeightAverages(Callback):
     """Keeps averages of the weights beside any training, and validates them; training itself stays the same.
 
     - ``swa``: the equal-weight average over the ends of the epochs from ``swa_epoch_start`` on.
-    - ``ema``: the exponential average over the optimizer steps.
+    - ``ema``: the exponential average over the optimizer steps. The first step copies the weights; after t steps the
+      decay is min(``ema_decay``, (1 + t) / (10 + t)), so that the average of a short run forgets its start: the mean
+      age of the averaged weights is t / 10 steps, until ``ema_decay`` is reached after about 9 / (1 - ``ema_decay``).
 
     Validation runs on all: ``val_loss_swa``, ``val_acc_swa``, ``val_loss_ema`` and ``val_acc_ema`` are logged beside
     ``val_loss`` and ``val_acc``. At the end of training the averages are saved as ``checkpoints/swa.ckpt`` and
@@ -45,13 +47,14 @@ class WeightAverages(Callback):
     Args:
         swa_epoch_start: the first epoch to average, from 1; or the fraction of the run's epochs to skip; None for no
             ``swa``.
-        ema_decay: the share of the old average that a step keeps, 0 to below 1; None for no ``ema``.
+        ema_decay: the largest share of the old average that a step keeps, 0 to below 1; None for no ``ema``.
 
     Raises:
         ValueError: an argument is out of range, or both are None.
 
     Sources: P. Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", 2018;
-    B. T. Polyak and A. B. Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992.
+    B. T. Polyak and A. B. Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992; for the warm-up of
+    the decay, ``num_updates`` of TensorFlow's ``tf.train.ExponentialMovingAverage``.
     """
 
     def __init__(self, swa_epoch_start: int | float | None = 0.75, ema_decay: float | None = 0.999) -> None:
@@ -93,7 +96,7 @@ class WeightAverages(Callback):
             raise TypeError(f"WeightAverages averages a module's network, `net`: {type(pl_module).__name__} has none")
         self._averages = {"swa": AveragedModel(net)} if keeps_swa else {}
         if self.ema_decay is not None:
-            self._averages["ema"] = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(self.ema_decay))
+            self._averages["ema"] = AveragedModel(net, multi_avg_fn=_ema_with_warm_up(self.ema_decay))
         for average in self._averages.values():
             average.to(dtype_of_averages(net, trainer))
 
@@ -179,6 +182,17 @@ class WeightAverages(Callback):
 
     def _started(self) -> dict[str, AveragedModel]:
         return {name: average for name, average in self._averages.items() if average.n_averaged}
+
+
+def _ema_with_warm_up(largest_decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """Return PyTorch's exponential average with a decay that rises to the largest."""
+
+    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], num_averaged: Tensor | int) -> None:
+        t = int(num_averaged)  # no further wait for a GPU: AveragedModel has just read it too
+        decay = min(largest_decay, (1 + t) / (10 + t))
+        get_ema_multi_avg_fn(decay)(averaged, current, num_averaged)
+
+    return update
 
 
 @dataclass(frozen=True)

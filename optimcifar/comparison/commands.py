@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from optimcifar.comparison.plan import Plan, check_target, make_plan
+from optimcifar.comparison.plan import Plan, make_plan
 from optimcifar.comparison.seeds import DEFAULT_SEEDS, parse_seeds, recommendation
 from optimcifar.errors import UsageError, UsageParser
 from optimcifar.paths import expand_home
@@ -128,7 +128,6 @@ def report(args: list[str]) -> int:
         RuntimeError: a folder holds no run, or a damaged one.
     """
     options = _report_parser().parse_intermixed_args(args)
-    check_target(options.target_acc)
 
     # It takes a second or two to import.
     from optimcifar.report.comparison import read_comparison
@@ -139,9 +138,10 @@ def report(args: list[str]) -> int:
 
 
 def _report(comparison: Comparison, out: Path) -> None:
-    # It takes a second or two to import.
+    # They take a second or two to import.
     from optimcifar.report.files import write_report
+    from optimcifar.report.terminal import print_results
 
     write_report(comparison, out)
-    print("\n".join(["", (out / "summary.md").read_text(encoding="utf-8").rstrip()]))
-    print(f"\nthe report is {out / 'report.html'}; its tables and pictures lie beside it")
+    print()
+    print_results(comparison, out / "report.html")

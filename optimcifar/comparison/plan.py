@@ -12,7 +12,7 @@ from pathlib import Path
 from optimcifar.comparison.seeds import Seeds, with_seeds
 from optimcifar.errors import UsageError
 from optimcifar.paths import expand_home
-from optimcifar.report.design import Design, Until
+from optimcifar.report.design import Design, Until, check_target
 from optimcifar.runs.folder import comparison_run
 from optimcifar.text import conjunction, count
 
@@ -139,16 +139,6 @@ def make_plan(
     plan = Plan(entries, design, expand_home(out), tuple(options), jobs, scheduler)
     plan.runs(plan.stages[0])  # refuses the options that a comparison sets itself
     return plan
-
-
-def check_target(accuracy: float | None) -> None:
-    """Refuse a target that no run can reach.
-
-    Raises:
-        UsageError: it is not an accuracy above 0.
-    """
-    if accuracy is not None and not 0 < accuracy <= 1:
-        raise UsageError(f"--target_acc must be greater than 0 and at most 1, got {accuracy}")
 
 
 def parse_entries(texts: Iterable[str]) -> list[Entry]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import sys
 from typing import Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from optimcifar.comparison.plan import Run
 from optimcifar.comparison.worker import RunEnd
+from optimcifar.console import OutputConsole
 from optimcifar.runs.folder import RunFolder
 from optimcifar.runs.results import read_run
 
@@ -20,17 +20,22 @@ from optimcifar.runs.results import read_run
 class RunTable:
     """Shows a live table of the current runs and a bar on a terminal, and a line per finished run everywhere.
 
+    The bar stays when it ends, with the number of finished runs and the time.
+
     Args:
         runs: all runs.
     """
 
     def __init__(self, runs: list[Run]) -> None:
         self._runs = runs
-        self._console = Console(file=sys.stdout, highlight=False)
+        self._console = OutputConsole()
         self._shown: set[Run] = set()
-        self._bar = Progress(TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        # Short, so that Ctrl-C's ^C stays on its line: a line more would leave the table's head behind.
+        bar = BarColumn(bar_width=20)
+        self._bar = Progress(TextColumn("runs"), bar, MofNCompleteColumn(), TimeElapsedColumn())
         self._task = self._bar.add_task("runs", total=len(runs))
-        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+        # A pipe, and a terminal that cannot move its cursor, get lines only.
+        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_interactive else None
 
     def __enter__(self) -> Self:
         if self._live:
@@ -39,6 +44,7 @@ class RunTable:
 
     def __exit__(self, *exception: object) -> None:
         if self._live:
+            self._live.update(self._bar)
             self._live.stop()
 
     def show(self, ends: dict[Run, RunEnd]) -> None:
@@ -52,13 +58,16 @@ class RunTable:
             self._console.print(_ending(run, ends[run]), soft_wrap=True)
         if self._live:
             self._bar.update(self._task, completed=len(ends))
-            table = Table(box=None, pad_edge=False)
-            for column in ("run", "epoch", "train loss", "val acc", "time left"):
-                table.add_column(column, justify="left" if column == "run" else "right")
-            for run in self._runs:
-                if run not in ends and RunFolder(run.folder).summary.exists():
-                    table.add_row(*_current(run))
-            self._live.update(Group(table, self._bar), refresh=True)
+            current = [run for run in self._runs if run not in ends and RunFolder(run.folder).summary.exists()]
+            self._live.update(Group(self._table(current), self._bar) if current else self._bar, refresh=True)
+
+    def _table(self, current: list[Run]) -> Table:
+        table = Table(box=None, pad_edge=False)
+        for head in ("run", "epoch", "train loss", "val acc", "time left"):
+            table.add_column(head, justify="left" if head == "run" else "right", overflow="fold")
+        for run in current:
+            table.add_row(*map(self._console.text, _current(run)))
+        return table
 
 
 def _ending(run: Run, end: RunEnd) -> str:

@@ -119,9 +119,13 @@ class Analysis:
         return smallest_difference(self.spread, n, self.comparisons * FALSE_VERDICTS / self.stages[-1].level)
 
     def seeds_needed(self, found: Difference) -> float:
-        """Return how many seeds a comparison would need at the difference measured; infinity if none would do."""
+        """Return how many seeds a comparison would need at the difference measured, for a power of 80 %.
+
+        They are more than it has, and infinity if there is no difference or no spread.
+        """
         spread = typical_spread([(found.sd, found.n)])
-        return seeds_needed(found.mean, spread, FALSE_VERDICTS / found.level) if spread else math.inf
+        needed = seeds_needed(found.mean, spread, FALSE_VERDICTS / found.level) if spread else math.inf
+        return max(needed, found.n + 1)
 
     @cached_property
     def collapsed(self) -> dict[str, frozenset[int]]:
@@ -210,8 +214,9 @@ class Configuration:
     Attributes:
         name: its name.
         seeds: number of seeds.
-        diverged: number of runs that diverged.
-        at_chance: number of runs that finished at chance level.
+        runs: number of runs that are counted.
+        diverged: number of them that diverged.
+        at_chance: number of them that finished at chance level.
         not_finished: number of runs that neither finished nor diverged.
         metrics: means and intervals of ``METRICS``.
         costs: means of ``COSTS``; NaN for what was not measured.
@@ -224,6 +229,7 @@ class Configuration:
 
     name: str
     seeds: int
+    runs: int
     diverged: int
     at_chance: int
     not_finished: int
@@ -257,8 +263,9 @@ def _configuration(analysis: Analysis, name: str) -> Configuration:
     return Configuration(
         name,
         seeds=len(seeded),
-        diverged=sum(run.status == "diverged" for run in own),
-        at_chance=sum(run.status == "finished" and analysis.is_at_chance(run) for run in own),
+        runs=len(counted),
+        diverged=sum(run.status == "diverged" for run in counted),
+        at_chance=sum(run.status == "finished" and analysis.is_at_chance(run) for run in counted),
         not_finished=len(own) - len(ended),
         metrics={metric: _metric(analysis, metric, counted, bool(seeded)) for metric in METRICS},
         costs={cost: _mean_of_known([cost_of(run, cost) for run in counted]) for cost in COSTS},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from optimcifar.report.analysis import Analysis
 from optimcifar.runs.results import RunResult
 from optimcifar.statistics.stages import FALSE_VERDICTS
-from optimcifar.text import count, listing
+from optimcifar.text import count, listing, percent
 
 #: The hashes in a run's summary that show whether two runs started alike, and what differs if they are not equal.
 START_HASHES = {
@@ -28,14 +28,16 @@ def _looks(analysis: Analysis) -> list[str]:
     looks = analysis.design.looks
     if looks == 1:
         return []
-    return [f"Looked at {looks} times, with more seeds each time: false verdicts up to {looks * FALSE_VERDICTS:.0%}."]
+    most = percent(looks * FALSE_VERDICTS)
+    return [f"Looked at {looks} times, with more seeds each time: false verdicts up to {most}."]
 
 
 def _not_over(runs: list[RunResult]) -> list[str]:
     going_on = [run for run in runs if run.status in ("running", "interrupted")]
     if not going_on:
         return []
-    return [f"{count(len(going_on), 'run')} not over, and left out: verdicts may change when they are."]
+    are = "is" if len(going_on) == 1 else "are"
+    return [f"{count(len(going_on), 'run')} {are} not over, and left out: verdicts may change when they are."]
 
 
 def _unequal_starts(runs: list[RunResult]) -> list[str]:

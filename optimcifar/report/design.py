@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
+from optimcifar.errors import UsageError
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.statistics.stages import FALSE_VERDICTS, Stage, single_stage, stages_of_sizes
 
@@ -93,3 +94,13 @@ class Design:
             return cls(**values | lists | {"configurations": lists["configurations"]})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RuntimeError(f"{path} is damaged: remove it, and name the --baseline again") from error
+
+
+def check_target(accuracy: float | None) -> None:
+    """Refuse a target that no run can reach.
+
+    Raises:
+        UsageError: it is not an accuracy above 0.
+    """
+    if accuracy is not None and not 0 < accuracy <= 1:
+        raise UsageError(f"--target_acc must be greater than 0 and at most 1, got {accuracy}")

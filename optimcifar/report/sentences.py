@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from optimcifar.report.analysis import Analysis, Configuration
 from optimcifar.statistics.estimates import LEVEL
+from optimcifar.statistics.power import MOST_SEEDS
 from optimcifar.statistics.samples import FEWEST_SEEDS
 from optimcifar.statistics.stages import FALSE_VERDICTS
-from optimcifar.statistics.verdicts import BETTER, WITHHELD, WORSE, Difference
-from optimcifar.text import conjunction, count
+from optimcifar.statistics.verdicts import BETTER, NO_DIFFERENCE, WITHHELD, WORSE, Difference
+from optimcifar.text import conjunction, count, listing, percent
 
 MEASURES = {"val_acc": "validation accuracy", "test_acc": "test accuracy"}
 
@@ -53,26 +54,35 @@ def _best(analysis: Analysis) -> list[str]:
     if not best.members:
         return [f"Which one is the best cannot be told: {'; '.join(left_out)}."]
     if len(best.members) == 1 and not left_out:
-        return [f"With {LEVEL:.0%} confidence the best is {best.members[0]}, which is told from all others."]
-    among = "the best is among" if not left_out else "the best of those that can be compared is among"
-    line = f"With {LEVEL:.0%} confidence {among}: {', '.join(best.members)}"
+        return [f"With {percent(LEVEL)} confidence the best is {best.members[0]}, which is told from all others."]
+    which = "the best of those that can be compared" if left_out else "the best"
+    among = "is" if len(best.members) == 1 else "is among:"
+    line = f"With {percent(LEVEL)} confidence {which} {among} {', '.join(best.members)}"
     return [f"{line}; not comparable: {', '.join(left_out)}." if left_out else f"{line}."]
 
 
 def _undecided(analysis: Analysis) -> list[str]:
-    undecided = [d for d in analysis.differences if not d.is_decided]
+    undecided = [found for found in analysis.differences if not found.is_decided]
     if not undecided:
         return []
     number, of = len(undecided), count(analysis.comparisons, "comparison")
     line = f"{number} of {of} {'is' if number == 1 else 'are'} undecided"
-    needed = sorted(analysis.seeds_needed(d) for d in undecided if not d.verdict.startswith(WITHHELD))
-    known = [seeds for seeds in needed if math.isfinite(seeds)]
-    if not known:
-        return [f"{line}."]
-    least, most = int(known[0]), int(known[-1])
-    about = f"about {least}" if least == most else f"about {least} to {most}"
-    rest = "" if len(known) == number else f"; {number - len(known)} cannot be decided by more seeds"
-    return [f"{line}: at the differences measured, they would need {about} seeds{rest}."]
+    needed = sorted({analysis.seeds_needed(d) for d in undecided if d.verdict == NO_DIFFERENCE})
+    without = [found for found in undecided if found.verdict.startswith(WITHHELD)]
+    withheld = [f"{found.configuration} ({found.verdict.removeprefix(WITHHELD)})" for found in without]
+    reasons = []
+    if needed:
+        range_needed = " to ".join(_seeds(seeds) for seeds in dict.fromkeys((needed[0], needed[-1])))
+        about = "about " if math.isfinite(needed[0]) else ""
+        they = "it" if number - len(withheld) == 1 else "they"
+        reasons.append(f"at the differences measured, {they} would need {about}{range_needed} seeds")
+    if withheld:
+        reasons.append(f"no verdict on {listing(withheld)}")
+    return [f"{line}: {'; '.join(reasons)}."]
+
+
+def _seeds(number: float) -> str:
+    return f"{number:,.0f}" if math.isfinite(number) else f"more than {MOST_SEEDS:,}"
 
 
 def methods(analysis: Analysis) -> list[str]:
@@ -84,14 +94,14 @@ def methods(analysis: Analysis) -> list[str]:
         lines.append(
             f"Averaged weights (swa: equal weights, ema: exponential) are compared with the final weights of the same "
             f"runs in the same way: a second family of {count(len(analysis.gains), 'verdict')}, with "
-            f"{FALSE_VERDICTS:.0%} of its own."
+            f"{percent(FALSE_VERDICTS)} of its own."
         )
     return [*lines, *_intervals(analysis)]
 
 
 def _family(analysis: Analysis) -> str:
     number = analysis.comparisons
-    each = f"{FALSE_VERDICTS:.0%} for all {number} verdicts together; each interval at the level of its step"
+    each = f"{percent(FALSE_VERDICTS)} for all {number} verdicts together; each interval at the level of its step"
     return (
         f"The {MEASURES[analysis.measure]} of the final weights is compared with that of {analysis.baseline}, paired "
         f"by seed, by two-sided paired t-tests (scipy.stats.ttest_1samp): Holm, {each}. There is no verdict with "
@@ -109,7 +119,7 @@ def _power(analysis: Analysis) -> str:
 
 
 def _intervals(analysis: Analysis) -> list[str]:
-    lines = [f"Other intervals: {LEVEL:.0%}, Student's t over seeds; those of accuracies are cut to 0 and 1."]
+    lines = [f"Other intervals: {percent(LEVEL)}, Student's t over seeds; those of accuracies are cut to 0 and 1."]
     if any(run.tests for run in analysis.runs):
         lines.append(
             "Seeds share the test images, so intervals of test accuracies leave out the choice of these images: with "
@@ -122,10 +132,11 @@ def verdict_text(configuration: Configuration) -> str:
     """Return the verdict, and how many runs diverged or ended at chance: ``worse; diverged in 2 of 5 seeds``."""
     verdict = configuration.difference.verdict if configuration.difference else "baseline"
     parts = [verdict]
+    runs = count(configuration.seeds, "seed") if configuration.seeds else count(configuration.runs, "run")
     if configuration.diverged:
-        parts.append(f"diverged in {configuration.diverged} of {count(configuration.seeds, 'seed')}")
+        parts.append(f"diverged in {configuration.diverged} of {runs}")
     if configuration.at_chance:
-        parts.append(f"at chance in {configuration.at_chance} of {count(configuration.seeds, 'seed')}")
+        parts.append(f"at chance in {configuration.at_chance} of {runs}")
     return "; ".join(parts)
 
 

@@ -34,7 +34,7 @@ class RunResult:
     name: str
     seed: int | None
     folder: Path
-    summary: dict[str, Any]
+    summary: dict[str, Any] = field(repr=False)
     rows: list[dict[str, float]] = field(repr=False)
     tests: dict[str, float]
     entry: str | None = None

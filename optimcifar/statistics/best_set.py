@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+import itertools
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from optimcifar.statistics.samples import Pairs, Sample
+from optimcifar.statistics.samples import TOO_FEW_SEEDS, Pairs
 from optimcifar.statistics.stages import Stage
 
 Values = Mapping[str, Mapping[int, float]]
@@ -45,36 +47,46 @@ def best_set(values: Values, collapsed: Mapping[str, Set[int]], stages: Sequence
     obstacles: dict[str, str] = {}
     seen = dict.fromkeys(values, 0)
     for stage in stages:
-        own = {name: stage.seeds & of.keys() for name, of in values.items()}
-        fresh = [name for name in values if name not in below and len(own[name]) > seen[name]]
-        seen = {name: len(seeds) for name, seeds in own.items()}
-        pairs = {(a, b): Pairs.of(a, b, values, collapsed).among(stage.seeds) for a in fresh for b in fresh if a != b}
-        highest = _highest(fresh, {name: [values[name][seed] for seed in own[name]] for name in fresh}, pairs)
-        if highest is None:
-            obstacles |= {name: sample.obstacle for (name, _), sample in pairs.items() if sample.obstacle}
-            continue
-        others = {name: pairs[highest, name] for name in fresh if name != highest}
-        obstacles |= {name: sample.obstacle for name, sample in others.items() if sample.obstacle}
-        tested = {name: sample.p("greater") for name, sample in others.items() if not sample.obstacle}
-        compared |= dict.fromkeys((highest, *tested))
-        below += [name for name, p in tested.items() if p <= stage.level / (len(values) - 1)]
-    means = {name: float(np.mean(list(values[name].values()))) for name in compared}
-    ranked = sorted(compared, key=lambda name: -means[name])
-    not_comparable = {name: obstacles.get(name, "no run has a result") for name in values if name not in compared}
-    return BestSet([name for name in ranked if name not in below], [n for n in ranked if n in below], not_comparable)
-
-
-def _highest(
-    names: Sequence[str], values: Mapping[str, Sequence[float]], pairs: Mapping[tuple[str, str], Sample]
-) -> str | None:
-    """Return the configuration with the highest mean among those that can be compared with the most others.
-
-    One without seeds in common with the others would leave all of them without a comparison.
-    """
-    partners = {name: sum(pairs[name, other].obstacle is None for other in names if other != name) for name in names}
-    most = max(partners.values(), default=0)
-    return max(
-        (name for name in names if most and partners[name] == most),
-        key=lambda name: np.mean(values[name]),
-        default=None,
+        present = {name: len(stage.seeds & of.keys()) for name, of in values.items()}
+        fresh = [name for name in values if name not in below and present[name] > seen[name]]
+        seen = present
+        p_values, not_tested = _compare_with_highest(fresh, values, collapsed, stage.seeds)
+        compared |= dict.fromkeys(p_values)
+        obstacles |= not_tested
+        below += [name for name, p in p_values.items() if p <= stage.level / (len(values) - 1)]
+    ranked = sorted(compared, key=lambda name: _mean(values[name].values()), reverse=True)
+    alone = {name: TOO_FEW_SEEDS if of else "no run has a result" for name, of in values.items()}
+    return BestSet(
+        members=[name for name in ranked if name not in below],
+        below=[name for name in ranked if name in below],
+        not_comparable={name: obstacles.get(name, alone[name]) for name in values if name not in compared},
     )
+
+
+def _compare_with_highest(
+    names: Sequence[str], values: Values, collapsed: Mapping[str, Set[int]], seeds: Set[int]
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Return p-values for being below the highest, which has 1 itself, and why others cannot be compared with it.
+
+    The highest is that with the highest mean among those that share enough seeds with the most others: one without
+    seeds in common with the others would leave all of them without a comparison.
+    """
+    obstacles: dict[str, str] = {}
+    partners: Counter[str] = Counter()
+    for pair in itertools.combinations(names, 2):
+        sample = Pairs.of(*pair, values, collapsed).among(seeds)
+        partners.update(pair if sample.enough else ())
+        obstacles |= dict.fromkeys(pair, sample.obstacle) if sample.obstacle else {}
+    if not partners:
+        return {}, obstacles
+    candidates = [name for name, number in partners.items() if number == max(partners.values())]
+    highest = max(candidates, key=lambda name: _mean(values[name][seed] for seed in seeds & values[name].keys()))
+    others = {name: Pairs.of(highest, name, values, collapsed).among(seeds) for name in names if name != highest}
+    obstacles |= {name: sample.obstacle for name, sample in others.items() if sample.obstacle}
+    tested = {name: sample.p("greater") for name, sample in others.items() if not sample.obstacle}
+    return ({highest: 1.0} | tested if tested else {}), obstacles
+
+
+def _mean(values: Iterable[float]) -> float:
+    """Return the mean of the values that are finite: one that is not may be of a seed that nothing was compared in."""
+    return statistics.fmean(value for value in values if math.isfinite(value))

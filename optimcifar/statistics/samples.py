@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Self
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 #: With fewer seeds there is no verdict: two values say next to nothing about their own spread.
 FEWEST_SEEDS = 3
 
 #: With fewer seeds there is no verdict if a run collapsed: a t-test is wrong in 18 % of such cases.
 FEWEST_WITH_COLLAPSE = 5
+
+#: Why there is no verdict with fewer seeds than that.
+TOO_FEW_SEEDS = f"fewer than {FEWEST_SEEDS} seeds in common"
 
 # Accuracies are written as float32, which rounds them by less than this. The least true change is one image's.
 _ROUNDING = 1e-6
@@ -80,12 +84,12 @@ class Sample:
         """The number of pairs."""
         return len(self.differences)
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """The mean difference; NaN without pairs, or if a value is missing."""
         return float(np.mean(self.differences)) if self.differences else math.nan
 
-    @property
+    @cached_property
     def sd(self) -> float:
         """The sample standard deviation; NaN for fewer than two pairs, or if a value is missing."""
         return float(np.std(self.differences, ddof=1)) if self.n > 1 else math.nan
@@ -93,34 +97,44 @@ class Sample:
     @property
     def equal(self) -> bool:
         """Whether there is no difference at all, for any seed."""
-        return self.n > 0 and max(map(abs, self.differences)) <= _ROUNDING
+        return self.n > 0 and all(abs(difference) <= _ROUNDING for difference in self.differences)
 
-    @property
+    @cached_property
+    def enough(self) -> bool:
+        """Whether there are enough pairs, and no value is missing."""
+        return self.n >= FEWEST_SEEDS and all(map(math.isfinite, self.differences))
+
+    @cached_property
     def obstacle(self) -> str | None:
         """Why no test can be made; None if one can."""
-        if self.n < FEWEST_SEEDS:
-            return f"fewer than {FEWEST_SEEDS} seeds in common"
-        if not np.isfinite(self.differences).all():
-            return "a value is missing"
+        if not self.enough:
+            return TOO_FEW_SEEDS if self.n < FEWEST_SEEDS else "a value is missing"
         if self.collapsed and self.n < FEWEST_WITH_COLLAPSE:
             return f"a run collapsed, and there are fewer than {FEWEST_WITH_COLLAPSE} seeds"
-        if np.ptp(self.differences) <= _ROUNDING and not self.equal:
+        if max(self.differences) - min(self.differences) <= _ROUNDING and not self.equal:
             return "the same difference for every seed"
         return None
 
     def p(self, alternative: Literal["two-sided", "greater"] = "two-sided") -> float:
         """Return the p-value of a paired t-test; 1 without any difference, or if no test can be made.
 
+        The same as of ``scipy.stats.ttest_1samp``, in a hundredth of its time: simulations make millions of tests.
+
         Args:
             alternative: that the mean is not zero, or that it is greater.
         """
         if self.equal or self.obstacle:
             return 1.0
-        return float(stats.ttest_1samp(self.differences, 0, alternative=alternative).pvalue)
+        t = self.mean / (self.sd / math.sqrt(self.n))
+        return float(
+            special.stdtr(self.n - 1, -t) if alternative == "greater" else 2 * special.stdtr(self.n - 1, -abs(t))
+        )
 
     def interval(self, level: float) -> tuple[float, float]:
         """Return the interval of the mean that misses it with a chance of ``level``; NaN if no test can be made."""
         if self.obstacle:
             return math.nan, math.nan
-        half = 0.0 if self.equal else float(stats.t.isf(level / 2, self.n - 1)) * self.sd / math.sqrt(self.n)
+        if self.equal:
+            return min(self.mean, 0.0), max(self.mean, 0.0)  # rounding alone never excludes zero
+        half = -float(special.stdtrit(self.n - 1, level / 2)) * self.sd / math.sqrt(self.n)
         return self.mean - half, self.mean + half

@@ -72,7 +72,7 @@ def holm(p_values: Sequence[float], level: float = FALSE_VERDICTS) -> tuple[list
     rejected = int((ordered <= level).sum())
     adjusted, levels = np.empty(number), np.empty(number)
     adjusted[order] = ordered
-    levels[order] = [level / max(number - min(rank, rejected), 1) for rank in range(number)]
+    levels[order] = [level / (number - min(rank, rejected)) for rank in range(number)]
     return adjusted.tolist(), levels.tolist()
 
 
@@ -102,7 +102,7 @@ def judge(comparisons: Sequence[Pairs], stages: Sequence[Stage], planned: int | 
         for i, p, level in zip(undecided, adjusted, levels, strict=False):
             if i in fresh:
                 # Of all stages together, so that 0.05 is the threshold in each.
-                share = min(1.0, p * FALSE_VERDICTS / stage.level)
+                share = min(1.0, p * (FALSE_VERDICTS / stage.level))
                 found[i] = _difference(comparisons[i], samples[i], share, level)
     return [difference for difference in found if difference is not None]
 

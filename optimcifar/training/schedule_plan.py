@@ -18,6 +18,7 @@ from optimcifar.callbacks.console_output import schedule_lines
 from optimcifar.errors import UsageError
 from optimcifar.optim.horizons import run_length
 from optimcifar.optim.replay import stepping_alone
+from optimcifar.optim.schedule_notes import check_reaches_end
 from optimcifar.optim.types import LRInterval
 from optimcifar.paths import expand_home
 from optimcifar.runs.atomic import write_atomically
@@ -126,6 +127,7 @@ class _SchedulePlanner(Callback):
             raise UsageError("the run has no end to plan up to: set max_epochs")
         if configs and isinstance(configs[0].scheduler, ReduceLROnPlateau):
             raise UsageError(f"ReduceLROnPlateau follows {configs[0].monitor}: its rates are not known before the run")
+        check_reaches_end(trainer)
         self.lines = schedule_lines(trainer)
         self.done = trainer.current_epoch if self.unit == "epoch" else trainer.global_step
         with stepping_alone():

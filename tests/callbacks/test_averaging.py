@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from helpers import (
     CONFIGS,
     Command,
+    ema_by_hand,
     equal_weights,
     normalised_images,
     quiet_trainer,
@@ -21,7 +23,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, StochasticWeightAveraging
 from torch import nn
 from torch.optim.lr_scheduler import StepLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+from torch.optim.swa_utils import AveragedModel, update_bn
 
 from optimcifar import (
     ConvNet,
@@ -71,15 +73,14 @@ def fit(
 halving = partial(StepLR, step_size=1, gamma=0.5)
 
 
-def averages_by_hand(
-    net: nn.Module, rates: list[float], start: int, decay: float = 0.9
-) -> tuple[AveragedModel, AveragedModel]:
+def averages_by_hand(net: nn.Module, rates: list[float], start: int, decay: float = 0.9) -> tuple[nn.Module, nn.Module]:
     """Train with a rate per epoch; average the weights after epochs ``start`` (from 1) on, and after each step."""
     images = data()
     images.setup("fit")
     values, labels = normalised_images(images)
     optimizer = torch.optim.SGD(net.parameters(), lr=rates[0], momentum=0.9)
-    swa, ema = AveragedModel(net), AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    swa, ema = AveragedModel(net), deepcopy(net)
+    steps: list[dict[str, torch.Tensor]] = []
     for epoch, rate in enumerate(rates):
         optimizer.param_groups[0]["lr"] = rate
         net.train()
@@ -87,9 +88,10 @@ def averages_by_hand(
             optimizer.zero_grad()
             F.cross_entropy(net(values[chosen]), labels[chosen]).backward()
             optimizer.step()
-            ema.update_parameters(net)
+            steps.append({name: value.detach().clone() for name, value in net.named_parameters()})
         if epoch + 1 >= start:
             swa.update_parameters(net)
+    ema.load_state_dict(ema_by_hand(steps, decay), strict=False)  # but for BatchNorm's statistics
     for average in (swa, ema):
         update_bn((values[chosen] for chosen in images.train_order(len(rates) - 1).split(64)), average)
         average.eval()
@@ -201,13 +203,13 @@ LOW_RATE = 0.002
 
 
 @pytest.mark.parametrize("make_net", [ConvNet, NormalisedNet])
-def test_averages_beside_training_are_those_of_torch(make_net: Callable[[], nn.Module]) -> None:
+def test_averages_beside_training_are_those_of_a_plain_loop(make_net: Callable[[], nn.Module]) -> None:
     seed_everything(0)
-    averages = WeightAverages(swa_epoch_start=2, ema_decay=0.9)
+    averages = WeightAverages(swa_epoch_start=2, ema_decay=0.7)  # reached after 20 of the 39 steps
     classifier, trainer = fit(3, averages, net=make_net(), rate=LOW_RATE, folder="averaged")
     images = torch.randn(16, 3, 32, 32)
     seed_everything(0)
-    by_hand = averages_by_hand(make_net(), [LOW_RATE] * 3, start=2, decay=0.9)
+    by_hand = averages_by_hand(make_net(), [LOW_RATE] * 3, start=2, decay=0.7)
     for name, expected in zip(("swa", "ema"), by_hand, strict=True):
         averaged = ImageClassifier(net=make_net())
         averaged.load_state_dict(saved(trainer, name))
@@ -224,6 +226,28 @@ def test_metrics_of_averages_are_in_the_rows_of_their_epochs(tmp_path: Path) -> 
     rows = read_rows(tmp_path / "lightning_logs" / "version_0" / "metrics.csv")
     assert [bool(row["val_acc_swa"]) for row in rows] == [False, False, True, True]
     assert all(row["val_acc_ema"] and row["val_acc"] for row in rows)
+
+
+class AddOne(torch.optim.SGD):
+    """Adds one to every weight in every step."""
+
+    def step(self, closure: Callable[[], float]) -> float:  # type: ignore[override]  # always with a closure here
+        loss = closure()
+        with torch.no_grad():
+            for parameter in self.param_groups[0]["params"]:
+                parameter.add_(1)
+        return loss
+
+
+def test_exponential_average_of_a_short_run_forgets_its_start() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))
+    first = {name: value.clone() for name, value in net.state_dict().items()}
+    averages = WeightAverages(swa_epoch_start=None)
+    quiet_trainer(max_epochs=3, callbacks=[averages]).fit(ImageClassifier(net=net, optimizer=AddOne), data())
+    found = averages.state_dict()["ema"]
+    # The weights grew by the number of the step, from 1 to 39: their average is as old as a tenth of the run.
+    for name, start in first.items():
+        torch.testing.assert_close(found[f"module.{name}"] - start, torch.full_like(start, 0.9 * 39), rtol=0, atol=1e-3)
 
 
 def test_exponential_average_counts_optimizer_steps_not_batches() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -12,15 +14,42 @@ from optimcifar.comparison.plan import Run
 from optimcifar.comparison.progress import RunTable
 from optimcifar.comparison.worker import RunEnd
 
+HEADS = ("epoch", "train loss", "val acc", "time left")
 
-def shown(
-    run: Run, ends: dict[Run, RunEnd], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> str:
+
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
+
+
+def planned(name: str, seed: int = 0) -> Run:
+    return Run(name, seed, Path(f"out/runs/{name}/seed-{seed}"), ())
+
+
+def shown(run: Run, ends: dict[Run, RunEnd], capsys: pytest.CaptureFixture[str]) -> str:
     with RunTable([run]) as table:
         table.show(ends)
     return capsys.readouterr().out
+
+
+def screen(out: str) -> str:
+    """Return the text that a terminal shows in the end: it goes up, and erases lines."""
+    lines, row = [""], 0
+    for code, text in re.findall(r"(\x1b\[[?0-9;]*[a-zA-Z]|\r|\n)|([^\x1b\r\n]+)", out):
+        if text:
+            lines[row] += text
+        elif code == "\n":
+            row += 1
+            lines += [""] * (row == len(lines))
+        elif code == "\x1b[1A":
+            row -= 1
+        elif code == "\x1b[2K":
+            lines[row] = ""
+        else:
+            assert code == "\r" or code[-1] in "mhl", code  # colours, and the cursor hidden or shown
+    return "\n".join(line.rstrip() for line in lines).rstrip()
 
 
 @pytest.mark.parametrize(
@@ -32,24 +61,73 @@ def shown(
     ],
 )
 def test_a_current_run_shows_what_was_measured(
-    accuracies: list[float],
-    max_epochs: int,
-    texts: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    accuracies: list[float], max_epochs: int, texts: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = Run("sgd", 0, Path("out/runs/sgd/seed-0"), ())
+    run = planned("sgd")
     make_run(run.folder, 0, accuracies, status="running", max_epochs=max_epochs)
-    out = shown(run, {}, monkeypatch, capsys)
-    assert all(text in out for text in texts), out
+    out = shown(run, {}, capsys)
+    assert all(text in out for text in (*HEADS, *texts)), out
     assert "nan" not in out
     assert "-3 s" not in out
 
 
-def test_an_ended_run_shows_what_was_measured(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = Run("sgd", 0, Path("out/runs/sgd/seed-0"), ())
+def test_an_ended_run_shows_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    run = planned("sgd")
     make_run(run.folder, 0, [0.25, math.nan], status="diverged")
-    out = shown(run, {run: RunEnd("diverged")}, monkeypatch, capsys)
+    out = shown(run, {run: RunEnd("diverged")}, capsys)
     assert "sgd seed 0: diverged, 4.0 s of training" in out
+
+
+def test_an_error_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    run = planned("sgd")
+    out = shown(run, {run: RunEnd("failed", "no [/dev/shm] left, got [1, 2] :boom:")}, capsys)
+    assert "sgd seed 0: failed: no [/dev/shm] left, got [1, 2] :boom:\n" in out
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_nothing_of_the_table_is_left_when_it_ends(interrupted: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = runs = [planned("sgd"), planned("adam")]
+    make_run(first.folder, 0, [0.5], status="running", max_epochs=5)
+    with pytest.raises(KeyboardInterrupt) if interrupted else contextlib.nullcontext(), RunTable(runs) as table:
+        table.show({})
+        make_run(second.folder, 0, [0.5], status="running", max_epochs=5)
+        table.show({})
+        if interrupted:
+            raise KeyboardInterrupt
+        table.show({first: RunEnd("finished")})
+        table.show({first: RunEnd("finished"), second: RunEnd("finished")})
+    ends = [] if interrupted else [rf"{run.name} seed 0: finished, .*\n" for run in runs]
+    bar = rf"runs \S+ {0 if interrupted else 2}/2 0:00:00"
+    assert re.fullmatch("".join([*ends, bar]), screen(capsys.readouterr().out))
+
+
+def test_no_table_is_shown_before_a_run_has_started(capsys: pytest.CaptureFixture[str]) -> None:
+    out = shown(planned("sgd"), {}, capsys)
+    assert "0/1" in out
+    assert not any(head in out for head in HEADS)
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_no_line_is_wider_than_the_terminal(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    run = planned("größer-lr=0.0003-weight_decay=0.0005-momentum=0.9-nesterov=True-dampening=0.0001")
+    make_run(run.folder, 0, [0.25, 0.5], status="running", max_epochs=5)
+    out = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", shown(run, {}, capsys))
+    assert max(map(len, re.split(r"\r|\n", out))) <= columns
+    assert "0.5000" in out
+
+
+@pytest.mark.parametrize(("name", "value"), [("FORCE_COLOR", ""), ("TERM", "dumb")])
+def test_where_the_cursor_cannot_move_there_are_only_lines(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    first, second = planned("sgd"), planned("adam")
+    make_run(first.folder, 0, [0.5])
+    make_run(second.folder, 0, [0.5], status="running", max_epochs=5)
+    with RunTable([first, second]) as table:
+        table.show({first: RunEnd("finished")})
+    expected = "sgd seed 0: finished, train loss 1.8000, val acc 0.5000, 2.0 s of training\n"
+    assert capsys.readouterr().out == expected

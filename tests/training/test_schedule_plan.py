@@ -117,6 +117,10 @@ def test_run_that_is_over_has_no_rates_left(optimcifar: Command, tmp_path: Path)
             "ReduceLROnPlateau follows val_loss: its rates are not known before the run",
         ),
         (["--trainer.max_epochs", "-1"], "the run has no end to plan up to: set max_epochs"),
+        (
+            ["--model.lr_scheduler=OneCycleLR", "--model.lr_scheduler.max_lr=1", "--model.lr_scheduler.total_steps=1"],
+            "OneCycleLR ends after 1 epoch, and the run has",
+        ),
         (["--model.lr_scheduler", "OneCycle"], "there is no class 'OneCycle' that fits here"),
         (
             ["--trainer.callbacks+=BatchSizeFinder", "--model.lr_scheduler=PolynomialLR", "--model.lr_interval=step"],

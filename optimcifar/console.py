@@ -1,0 +1,35 @@
+"""A rich console on standard output."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import NoReturn
+
+from rich.console import Console
+from rich.text import Text
+
+from optimcifar.output import printable
+
+
+class OutputConsole(Console):
+    """A console that prints text as it is, without markup or emoji codes.
+
+    A pipe gets no escape codes, and 80 columns unless the variable ``COLUMNS`` says otherwise.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(file=sys.stdout, highlight=False, markup=False, emoji=False)
+
+    def text(self, text: str, style: str = "") -> Text:
+        """Return a text to lay out: what cannot be shown is replaced, and a long word is folded."""
+        return Text(printable(text, self.encoding), style, overflow="fold")
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Leave a pipe that nobody reads to the command, as ``print`` does.
+
+        Raises:
+            BrokenPipeError: always.
+        """
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))

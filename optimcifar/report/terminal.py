@@ -1,0 +1,52 @@
+"""What ``optimcifar compare`` and ``optimcifar report`` print: the answer, a table and what to beware of."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from rich.console import Group
+from rich.table import Table
+
+from optimcifar.console import OutputConsole
+from optimcifar.report.analysis import Analysis
+from optimcifar.report.cautions import cautions
+from optimcifar.report.sentences import answer, circumstances
+from optimcifar.report.short_table import short_table
+from optimcifar.statistics.verdicts import BETTER, WORSE
+
+_STYLES = {BETTER: "green", WORSE: "red"}
+
+_TEXT_COLUMNS = ("configuration", "verdict")
+
+
+def print_results(analysis: Analysis, page: Path) -> None:
+    """Print the results to standard output; lines and table are as wide as the terminal, or 80 columns in a pipe.
+
+    Args:
+        analysis: what the runs show.
+        page: the file of the whole report, which is named in the last line.
+    """
+    console = OutputConsole()
+    notes = [*_differences(analysis), f"{circumstances(analysis)}.", *cautions(analysis)]
+    for parts in ([*map(console.text, answer(analysis))], [_table(analysis, console)], [*map(console.text, notes)]):
+        if parts:
+            console.print(Group(*parts))
+            console.print()
+    console.print(f"the report is {page}; its tables and pictures lie beside it", soft_wrap=True)
+
+
+def _table(analysis: Analysis, console: OutputConsole) -> Table:
+    columns = short_table(analysis)
+    table = Table(box=None, pad_edge=False)
+    for head in columns:
+        table.add_column(head, justify="left" if head in _TEXT_COLUMNS else "right", overflow="fold")
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*(console.text(cell, _STYLES.get(cell.partition(";")[0], "")) for cell in row))
+    return table
+
+
+def _differences(analysis: Analysis) -> list[str]:
+    if not any(math.isfinite(found.high) for found in analysis.differences):
+        return []
+    return [f"Differences from {analysis.baseline}, paired by seed, ± half of their intervals."]
