@@ -14,7 +14,7 @@ from optimcifar.comparison.compare import check_plan
 from optimcifar.comparison.engine import connect, places, time_epochs
 from optimcifar.comparison.plan import Plan
 from optimcifar.comparison.run_times import EpochTime, earlier_times
-from optimcifar.comparison.seeds import recommendation
+from optimcifar.comparison.seeds import DEFAULT_SEEDS
 from optimcifar.errors import UsageError
 from optimcifar.report.comparison import read_comparison
 from optimcifar.report.design import Design
@@ -25,6 +25,10 @@ from optimcifar.text import conjunction, count, listing
 
 # The differences whose seeds are listed.
 _DIFFERENCES = (0.005, 0.01, 0.02, 0.05)
+
+# With more configurations, so many comparisons share the 5 % that the default number of seeds shows little.
+_FEW_CONFIGURATIONS = 4
+_SEEDS_FOR_MANY = 10
 
 # From so many minutes on, a time is written in hours.
 _LONG = 120
@@ -60,6 +64,25 @@ def forecast(plan: Plan, spread_of: Path | None = None) -> Iterator[str]:
         yield _row("could show", f"{_shown(plan.design, sd)}, {source}")
         yield _row("needed", _needed(plan.design, sd))
         yield _row("recommended", recommendation(plan.design, sd) or "as planned")
+
+
+def recommendation(design: Design, sd: float = MEASURED_SD) -> str | None:
+    """Recommend more seeds than are planned, and say what they would show; None if enough are planned.
+
+    Args:
+        design: the comparison's design.
+        sd: the standard deviation of paired differences in accuracy, 0 to 1.
+    """
+    configurations, planned = len(design.configurations), design.most_seeds
+    enough = DEFAULT_SEEDS if configurations <= _FEW_CONFIGURATIONS else _SEEDS_FOR_MANY
+    if planned >= enough or configurations == 1:
+        return None
+    more, fewer = (smallest_difference(sd, max(n, FEWEST_SEEDS), design.tests) for n in (enough, planned))
+    than = f"instead of {fewer:.3f} with {planned}" if planned >= FEWEST_SEEDS else f"{planned} show none"
+    return (
+        f"--seeds {enough} (or auto) for {configurations} configurations: it shows differences of {more:.3f} or more, "
+        f"{than}"
+    )
 
 
 def _spread(folder: Path | None) -> tuple[float, str]:
