@@ -77,11 +77,12 @@ def recommendation(design: Design, sd: float = MEASURED_SD) -> str | None:
     enough = DEFAULT_SEEDS if configurations <= _FEW_CONFIGURATIONS else _SEEDS_FOR_MANY
     if planned >= enough or configurations == 1:
         return None
-    more, fewer = (smallest_difference(sd, max(n, FEWEST_SEEDS), design.tests) for n in (enough, planned))
-    than = f"instead of {fewer:.3f} with {planned}" if planned >= FEWEST_SEEDS else f"{planned} show none"
+    option = f"--max_seeds {enough}" if design.stages else f"--seeds {enough} (or auto)"
+    least = smallest_difference(sd, enough, design.tests)
+    than = f"{smallest_difference(sd, planned, design.tests):.3f}" if planned >= FEWEST_SEEDS else "nothing"
     return (
-        f"--seeds {enough} (or auto) for {configurations} configurations: it shows differences of {more:.3f} or more, "
-        f"{than}"
+        f"{option} for {configurations} configurations: it shows differences of {least:.3f} or more, instead of {than} "
+        f"with {count(planned, 'seed')}"
     )
 
 
