@@ -46,4 +46,5 @@ def test_a_change_before_there_are_results_is_no_look() -> None:
 
 def test_tests_are_more_than_the_comparisons_where_earlier_stages_spend_a_part() -> None:
     assert (TEN.most_seeds, TEN.tests) == (10, 1)
-    assert (AUTO.most_seeds, AUTO.tests) == (20, pytest.approx((5 + 10 + 20) / 20))
+    assert AUTO.most_seeds == 20
+    assert AUTO.tests == pytest.approx((5 + 10 + 20) / 20)
