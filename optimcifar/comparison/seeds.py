@@ -34,18 +34,6 @@ def parse_seeds(text: str) -> Seeds:
     return numbers if "," in text else numbers[0]
 
 
-def chosen_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """Return the seeds, given their number or themselves.
-
-    Raises:
-        UsageError: there is none, or one is negative or named twice.
-    """
-    chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
-    if not chosen or min(chosen) < 0 or len(set(chosen)) < len(chosen):
-        raise _wrong_seeds(seeds if isinstance(seeds, int) else ",".join(map(str, chosen)))
-    return chosen
-
-
 def _wrong_seeds(found: object) -> UsageError:
     return UsageError(f"--seeds must be a number of seeds, different seeds such as 0,1,2, or auto; got {str(found)!r}")
 
@@ -64,7 +52,7 @@ def with_seeds(design: Design, seeds: Seeds, max_seeds: int | None = None, until
     """
     if not isinstance(seeds, str):
         _refuse_without_auto(max_seeds=max_seeds, until=until)
-        return replace(design, seeds=chosen_seeds(seeds))
+        return replace(design, seeds=_chosen(seeds))
     from optimcifar.statistics.samples import FEWEST_SEEDS  # it takes a second, and --help has no need of it
 
     most = _MAX_SEEDS if max_seeds is None else max_seeds
@@ -77,6 +65,14 @@ def with_seeds(design: Design, seeds: Seeds, max_seeds: int | None = None, until
     if len(design.configurations) == 1:
         raise UsageError("--seeds auto compares configurations: name two or more, or say how many seeds")
     return replace(design, stages=doubling_sizes(most), until=until or "verdicts")
+
+
+def _chosen(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the seeds, given their number or themselves."""
+    chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    if not chosen or min(chosen) < 0 or len(set(chosen)) < len(chosen):
+        raise _wrong_seeds(seeds if isinstance(seeds, int) else ",".join(map(str, chosen)))
+    return chosen
 
 
 def _refuse_without_auto(**options: object) -> None:
