@@ -108,7 +108,7 @@ def _duration(plan: Plan, seconds: dict[str, float], workers: int) -> str:
     fewest, most = (max(sum(own) / workers, max(own, default=0)) for own in times)
     if math.isinf(most):
         return "no end: a configuration has neither max_epochs nor max_steps"
-    text = _time(fewest) if fewest == most else f"{_time(fewest)} to {_time(most)}"
+    text = " to ".join(dict.fromkeys((_time(fewest), _time(most))))
     ended = plan.run_numbers[1] - len(times[1])
     without = f" for the rest ({count(ended, 'run')} ended before)" if ended else ""
     return f"about {text} on {count(workers, 'worker')}{without}"

@@ -78,6 +78,16 @@ def test_plan_says_what_a_comparison_costs_and_shows_and_starts_nothing(
     assert rows["recommended"] == "as planned"
 
 
+def test_runs_that_have_ended_take_no_more_time(optimcifar: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("optimcifar.comparison.forecast.connect", worker_in_this_process)
+    earlier_runs("out", [SGD], seconds=60)
+    outcome = optimcifar("compare", SGD, "--plan", "--seeds", 2, "--out", "out", "--jobs", 1, *SHAPES)
+    assert (outcome.status, outcome.err) == (0, "")
+    rows = table(outcome.out)
+    assert rows["time"].startswith("about 5 minutes on 1 worker for the rest (1 run ended before), from 1 earlier run;")
+    assert rows.keys() == {"time"}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
