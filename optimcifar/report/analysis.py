@@ -95,8 +95,9 @@ class Analysis:
         """The difference of each average in ``averaged`` from the final weights of the same runs."""
         pairs = []
         for name, average in self.averaged:
-            values = {average: self.values(name, average), name: self.values(name)}
-            pairs.append(Pairs.of(average, name, values, self.collapsed))
+            averages = f"{name}, {average}"
+            values = {averages: self.values(name, average), name: self.values(name)}
+            pairs.append(Pairs.of(averages, name, values, self.collapsed))
         return dict(zip(self.averaged, judge(pairs, self.stages), strict=True))
 
     @cached_property

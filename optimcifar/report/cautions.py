@@ -19,6 +19,7 @@ def cautions(analysis: Analysis) -> list[str]:
     return [
         *_looks(analysis),
         *_not_over(analysis.runs),
+        *_unfinished_stage(analysis),
         *_unequal_starts(analysis.runs),
         *_without_courses(analysis.runs),
     ]
@@ -38,6 +39,14 @@ def _not_over(runs: list[RunResult]) -> list[str]:
         return []
     are = "is" if len(going_on) == 1 else "are"
     return [f"{count(len(going_on), 'run')} {are} not over, and left out: verdicts may change when they are."]
+
+
+def _unfinished_stage(analysis: Analysis) -> list[str]:
+    """Warn of verdicts between two stages: they were not planned, and may vanish."""
+    seeds = (sum(run.name == name and run.seed is not None for run in analysis.runs) for name in analysis.names)
+    if not analysis.design.stages or all(number in analysis.design.stages for number in seeds):
+        return []
+    return ["A stage is not finished: verdicts may change when it is."]
 
 
 def _unequal_starts(runs: list[RunResult]) -> list[str]:

@@ -9,12 +9,17 @@ from typing import Any
 
 from optimcifar.report.analysis import Analysis, Configuration
 from optimcifar.report.configurations import short_value
-from optimcifar.report.sentences import signed_interval, verdict_text
+from optimcifar.report.sentences import seeds_text, signed_interval, verdict_text
 from optimcifar.runs.folder import AVERAGES
-from optimcifar.statistics.estimates import Estimate
+from optimcifar.statistics.estimates import Estimate, divergence_bound
+from optimcifar.statistics.verdicts import NO_DIFFERENCE
 
 # Tables for readers have at most so many hyperparameters; the CSV files have all.
 _MOST_HYPERPARAMETERS = 4
+
+
+#: The head of the column of verdicts.
+VERDICT = "verdict"
 
 
 @dataclass(frozen=True)
@@ -32,34 +37,60 @@ class Column:
     text: Callable[[Configuration], str]
 
 
-def columns(analysis: Analysis) -> list[Column]:
-    """Return the columns that have anything to show."""
-    baseline, measure = analysis.baseline, analysis.measure.replace("_", " ")
-    candidates = [
-        Column("configuration", lambda row: row.name, lambda row: row.name),
+_NAME = Column("configuration", lambda row: row.name, lambda row: row.name)
+
+
+def verdict_columns(analysis: Analysis) -> list[Column]:
+    """Return the columns of what was compared, those that have anything to show."""
+    measure = analysis.measure.replace("_", " ")
+    columns = [
+        _NAME,
+        Column(VERDICT, verdict_text, verdict_text),
+        Column(f"Δ {measure} vs {analysis.baseline}", _difference, _difference_text),
+        _metric(measure, analysis.measure),
+        Column("pairs", _pairs, lambda row: str(_pairs(row) or "")),
+        Column("adjusted p", _adjusted_p, lambda row: _number(_adjusted_p(row), ".3g")),
+        Column("diverged", lambda row: row.diverged, _diverged_text),
+        Column("not finished", lambda row: row.not_finished, lambda row: str(row.not_finished or "")),
+        Column(
+            "seeds needed",
+            lambda row: _seeds_needed(row, analysis),
+            lambda row: seeds_text(_seeds_needed(row, analysis)),
+        ),
+    ]
+    return _with_content(columns, analysis)
+
+
+def cost_columns(analysis: Analysis) -> list[Column]:
+    """Return the columns of settings and costs, those that have anything to show."""
+    columns = [
+        _NAME,
         *(_hyperparameter(name) for name in _shown_hyperparameters(analysis)),
         Column("seeds", lambda row: row.seeds, lambda row: str(row.seeds)),
-        Column("diverged", lambda row: row.diverged, lambda row: str(row.diverged or "")),
-        Column("not finished", lambda row: row.not_finished, lambda row: str(row.not_finished or "")),
-        _metric("val acc", "val_acc"),
-        Column(f"Δ {measure} vs {baseline}", _difference, _difference_text),
-        Column("verdict", verdict_text, verdict_text),
-        Column("adjusted p", _adjusted_p, lambda row: _number(_adjusted_p(row), ".3g")),
-        Column("pairs", _pairs, lambda row: str(_pairs(row) or "")),
-        *(column for average in AVERAGES for column in _average_columns(average)),
-        _cost("best epoch's val acc", "best_val_acc", ".3f"),
-        _metric("test acc", "test_acc"),
-        *(_metric(f"test acc, {average}", f"test_acc_{average}") for average in AVERAGES),
-        _metric("train loss", "train_loss"),
         _cost("training s", "train_seconds", ".1f"),
         _cost("images/s", "images_per_second", ",.0f"),
         _cost("optimizer ms/step", "optimizer_step_ms", ".3f"),
         _cost("optimizer state, bytes", "optimizer_state_bytes", ",.0f"),
     ]
     if analysis.target_acc is not None:
-        target = f"{analysis.target_acc:g}"
-        candidates += [Column(f"reached {target}", _epochs_to_target, _target_text)]
-    return [column for column in candidates if any(column.text(row) for row in analysis.configurations)]
+        columns.append(Column(f"reached {analysis.target_acc:g}", _epochs_to_target, _target_text))
+    return _with_content(columns, analysis)
+
+
+def metric_columns(analysis: Analysis) -> list[Column]:
+    """Return the columns of what was measured beside that, those that have anything to show."""
+    columns = [
+        _NAME,
+        _cost("best epoch's val acc", "best_val_acc", ".3f"),
+        _metric("train loss", "train_loss"),
+        *([_metric("test acc", "test_acc")] if analysis.measure != "test_acc" else []),
+        *(column for average in AVERAGES for column in _average_columns(average)),
+    ]
+    return _with_content(columns, analysis)
+
+
+def _with_content(columns: list[Column], analysis: Analysis) -> list[Column]:
+    return [column for column in columns if any(column.text(row) for row in analysis.configurations)]
 
 
 def _shown_hyperparameters(analysis: Analysis) -> list[str]:
@@ -114,6 +145,7 @@ def _average_columns(average: str) -> list[Column]:
     return [
         _metric(f"val acc, {average}", f"val_acc_{average}"),
         Column(f"Δ {average} vs final weights", gain, text),
+        _metric(f"test acc, {average}", f"test_acc_{average}"),
     ]
 
 
@@ -127,6 +159,19 @@ def _difference_text(row: Configuration) -> str:
 
 def _adjusted_p(row: Configuration) -> float:
     return row.difference.adjusted_p if row.difference else math.nan
+
+
+def _diverged_text(row: Configuration) -> str:
+    """Write ``2 of 5``, or ``0 of 5, at most 45 % in truth``."""
+    if not row.runs:
+        return ""
+    bound = "" if row.diverged else f", at most {100 * divergence_bound(row.runs):.0f} % in truth"
+    return f"{row.diverged} of {row.runs}{bound}"
+
+
+def _seeds_needed(row: Configuration, analysis: Analysis) -> float:
+    found = row.difference
+    return analysis.seeds_needed(found) if found and found.verdict == NO_DIFFERENCE else math.nan
 
 
 def _pairs(row: Configuration) -> int:

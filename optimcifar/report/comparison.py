@@ -14,7 +14,7 @@ from optimcifar.errors import UsageError
 from optimcifar.paths import expand_home
 from optimcifar.report.analysis import Analysis
 from optimcifar.report.cautions import cautions
-from optimcifar.report.charts import Charts
+from optimcifar.report.charts.gallery import draw_charts
 from optimcifar.report.configurations import name_configurations
 from optimcifar.report.design import Design, check_target
 from optimcifar.report.records import Record, configuration_records, difference_records, run_records
@@ -42,7 +42,7 @@ class Comparison(Analysis):
     @cached_property
     def charts(self) -> ChartsByName:
         """The charts by name, those that have anything to show; a notebook shows each."""
-        return ChartsByName(Charts(self).all())
+        return ChartsByName(draw_charts(self))
 
     def to_records(self, rows: Rows = "runs") -> list[Record]:
         """Return flat rows, for ``pandas.DataFrame``.

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import vl_convert
+
 from optimcifar.report.analysis import Analysis
 from optimcifar.report.cautions import cautions
-from optimcifar.report.charts import Charts
-from optimcifar.report.columns import columns
+from optimcifar.report.charts.gallery import draw_charts
+from optimcifar.report.charts.style import VEGA_LITE
+from optimcifar.report.columns import cost_columns, metric_columns, verdict_columns
 from optimcifar.report.page import comparison_page
 from optimcifar.report.records import configuration_records, run_records, to_csv
 from optimcifar.report.sentences import answer, circumstances, methods
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.statistics.estimates import LEVEL
+from optimcifar.text import percent
 
 
 def write_report(analysis: Analysis, out: Path) -> None:
@@ -25,16 +29,18 @@ def write_report(analysis: Analysis, out: Path) -> None:
     write_atomically(out / "results.csv", to_csv(run_records(analysis)))
     write_atomically(out / "summary.csv", to_csv(configuration_records(analysis)))
     write_atomically(out / "summary.md", _markdown(analysis))
-    for name, chart in Charts(analysis).all().items():
-        for ending in ("svg", "png"):
-            chart.save(str(out / f"{name}.{ending}"), scale_factor=2 if ending == "png" else 1)
+    for name, chart in draw_charts(analysis).items():
+        svg = vl_convert.vegalite_to_svg(chart.to_dict(), vl_version=VEGA_LITE)
+        write_atomically(out / f"{name}.svg", svg)
+        write_atomically(out / f"{name}.png", vl_convert.svg_to_png(svg, scale=2))
     write_atomically(out / "report.html", comparison_page(analysis))
 
 
 def _markdown(analysis: Analysis) -> str:
-    shown = columns(analysis)
+    # The name once.
+    shown = [*verdict_columns(analysis), *cost_columns(analysis)[1:], *metric_columns(analysis)[1:]]
     rows = [[column.text(row).replace("|", "\\|") for column in shown] for row in analysis.configurations]
     table = [[column.title for column in shown], ["---"] * len(shown), *rows]
     lines = [*answer(analysis), "", *("| " + " | ".join(row) + " |" for row in table), ""]
-    lines += [f"Means ± half of their {LEVEL:.0%} intervals over seeds. {circumstances(analysis)}.", ""]
+    lines += [f"Means ± half of their {percent(LEVEL)} intervals over seeds. {circumstances(analysis)}.", ""]
     return "\n".join([*lines, *methods(analysis), *cautions(analysis)]).lstrip() + "\n"

@@ -72,7 +72,7 @@ def _undecided(analysis: Analysis) -> list[str]:
     withheld = [f"{found.configuration} ({found.verdict.removeprefix(WITHHELD)})" for found in without]
     reasons = []
     if needed:
-        range_needed = " to ".join(_seeds(seeds) for seeds in dict.fromkeys((needed[0], needed[-1])))
+        range_needed = " to ".join(seeds_text(seeds) for seeds in dict.fromkeys((needed[0], needed[-1])))
         about = "about " if math.isfinite(needed[0]) else ""
         they = "it" if number - len(withheld) == 1 else "they"
         reasons.append(f"at the differences measured, {they} would need {about}{range_needed} seeds")
@@ -81,7 +81,10 @@ def _undecided(analysis: Analysis) -> list[str]:
     return [f"{line}: {'; '.join(reasons)}."]
 
 
-def _seeds(number: float) -> str:
+def seeds_text(number: float) -> str:
+    """Write a number of seeds that would be needed; nothing if none was worked out."""
+    if math.isnan(number):
+        return ""
     return f"{number:,.0f}" if math.isfinite(number) else f"more than {MOST_SEEDS:,}"
 
 
@@ -105,8 +108,15 @@ def _family(analysis: Analysis) -> str:
     return (
         f"The {MEASURES[analysis.measure]} of the final weights is compared with that of {analysis.baseline}, paired "
         f"by seed, by two-sided paired t-tests (scipy.stats.ttest_1samp): Holm, {each}. There is no verdict with "
-        f"fewer than {FEWEST_SEEDS} seeds."
+        f"fewer than {FEWEST_SEEDS} seeds.{_stages(analysis)}"
     )
+
+
+def _stages(analysis: Analysis) -> str:
+    if not analysis.design.stages:
+        return ""
+    shares = [f"{len(stage.seeds)} seeds ({percent(stage.level)})" for stage in analysis.stages]
+    return f" The verdicts are looked at after {conjunction(shares)}; one that is found is final."
 
 
 def _power(analysis: Analysis) -> str:
@@ -152,7 +162,7 @@ def circumstances(analysis: Analysis) -> str:
     """Describe what the results were measured on, with, and over which seeds."""
     parts = []
     for text, key in (
-        ("network", "net"),
+        ("Network", "net"),
         ("data", "dataset"),
         ("training images", "train_images"),
         ("device", "device"),
@@ -167,8 +177,14 @@ def circumstances(analysis: Analysis) -> str:
     parts += [f"{name} {versions[name]}" for name in ("optimcifar", "torch", "lightning") if name in versions]
     if any(other != versions for other in found_versions):
         parts.append("and other versions in some runs")
-    seeds = sorted({run.seed for run in analysis.runs if run.seed is not None})
-    parts.append(f"seeds {', '.join(map(str, seeds)) or 'none'}")
+    parts.append(_seeds_text(sorted({run.seed for run in analysis.runs if run.seed is not None})))
     if unseeded := sum(run.seed is None for run in analysis.runs):
         parts.append(f"{count(unseeded, 'run')} without a seed, not paired")
     return "; ".join(parts)
+
+
+def _seeds_text(seeds: Sequence[int]) -> str:
+    """Write ``seeds 0 to 9``, or ``seeds 0, 1, 7``."""
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return f"seeds {', '.join(map(str, seeds)) or 'none'}"

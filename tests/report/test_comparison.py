@@ -48,7 +48,7 @@ def test_a_notebook_shows_the_answer_and_the_table(tmp_path: Path) -> None:
     cells = [text for tag, text in page.texts if tag == "td"]
     assert cells[:3] == ["a<b>&c", "3", "0.350"]
     assert "better" in cells
-    assert page.texts[-1][1].startswith("network optimcifar.ConvNet; data Shapes10;")
+    assert page.texts[-1][1].startswith("Network optimcifar.ConvNet; data Shapes10;")
     # Colours that suit a light notebook cannot be read in a dark one.
     assert "color" not in shown
 

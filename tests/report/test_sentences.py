@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,6 @@ from typing import Any
 
 import pytest
 from helpers import Command, make_run, read_rows
-
-from optimcifar.report.charts import Charts
 
 NAN = math.nan
 
@@ -42,7 +41,8 @@ Reporter = Callable[..., Report]
 @pytest.fixture
 def report(optimcifar: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reporter:
     """Report made-up runs, without pictures, which take seconds."""
-    monkeypatch.setattr(Charts, "all", lambda self: {})
+    for module in ("page", "charts.gallery"):
+        monkeypatch.setattr(f"optimcifar.report.{module}.figures", lambda analysis, style: [])
     monkeypatch.setattr("vl_convert.javascript_bundle", lambda *arguments, **options: "")
 
     def write(configurations: Mapping[str, Seeds | Sequence[float]], *options: object, **design: Any) -> Report:
@@ -196,6 +196,15 @@ def test_intervals_of_accuracies_end_at_0_and_1(report: Reporter) -> None:
 def test_looking_again_with_more_seeds_is_said(report: Reporter) -> None:
     found = report({"a": BASE, "b": shifted(0.1)}, looks=2)
     assert "Looked at 2 times, with more seeds each time: false verdicts up to 10 %." in found.text
+
+
+def test_results_within_a_stage_are_preliminary(report: Reporter) -> None:
+    caution = "A stage is not finished: verdicts may change when it is."
+    assert caution not in report({"a": BASE, "b": shifted(0.1)}, stages=[5, 10]).text
+    shutil.rmtree("out")
+    within = report({"a": [*BASE, 0.61], "b": shifted(0.1)}, stages=[5, 10]).text
+    assert caution in within
+    assert "looked at after 5 seeds (1.67 %) and 10 seeds (3.33 %); one that is found is final." in within
 
 
 def test_time_to_target_counts_the_misses(report: Reporter) -> None:

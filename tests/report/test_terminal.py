@@ -64,7 +64,7 @@ def test_answer_comes_first_and_configurations_in_order_of_accuracy(
         ["sgd", "5", "0.520", "baseline", "4.0"],
         ["worst", "5", "0.420", "-0.100 ± 0.011", "worse", "4.0"],
     ]
-    assert "Differences from sgd, paired by seed, ± half of their intervals.\nnetwork optimcifar.ConvNet; " in text
+    assert "Differences from sgd, paired by seed, ± half of their intervals.\nNetwork optimcifar.ConvNet; " in text
     assert text.endswith(f"\nthe report is {tmp_path}/report.html; its tables and pictures lie beside it\n")
 
 

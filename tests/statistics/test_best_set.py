@@ -145,7 +145,8 @@ def test_a_configuration_that_is_below_stays_so_and_is_compared_no_more() -> Non
     stages = stages_of_sizes((5, 10))
     early = {"a": around(0.6, ZIGZAG), "b": around(0.61, np.roll(ZIGZAG, 1)), "c": around(0.3, np.roll(ZIGZAG, 2))}
     assert best_set(early, {}, stages[:1]).below == ["c"]
-    late = {name: of | around(0.9 if name == "c" else 0.6, np.roll(ZIGZAG, 3), first=5) for name, of in early.items()}
+    late = {name: of | around(9 if name == "c" else 0.6, np.roll(ZIGZAG, 3), first=5) for name, of in early.items()}
+    assert best_set(late, {}, stages[:1]).below == ["c"]  # seeds of later stages do not count
     found = best_set(late, {}, stages)
     assert (set(found.members), found.below) == ({"a", "b"}, ["c"])
 

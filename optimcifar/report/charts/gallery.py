@@ -1,0 +1,78 @@
+"""All pictures of a comparison: for files, notebooks and the page."""
+
+from __future__ import annotations
+
+import textwrap
+
+import altair as alt
+
+from optimcifar.report.analysis import Analysis
+from optimcifar.report.charts.courses import Courses
+from optimcifar.report.charts.curves import layer_curves, learning_curves
+from optimcifar.report.charts.final import final_accuracy
+from optimcifar.report.charts.forest import averages, differences
+from optimcifar.report.charts.rates import learning_rates
+from optimcifar.report.charts.style import CONFIG, Figure, Style
+from optimcifar.report.charts.target import share_reached
+from optimcifar.text import count
+
+# Vega does not break lines: characters of a title, and of a note, that are as wide as a chart.
+_TITLE, _NOTE = 68, 100
+
+
+def figures(analysis: Analysis, style: Style) -> list[Figure]:
+    """Return the pictures that have anything to draw, the answer first."""
+    courses = Courses(analysis)
+    drawn = [
+        differences(style, analysis),
+        final_accuracy(style, analysis),
+        *learning_curves(style, courses),
+        share_reached(style, analysis, "epoch"),
+        share_reached(style, analysis, "seconds"),
+        learning_rates(style, analysis),
+        averages(style, analysis),
+        layer_curves(style, courses, "gradients"),
+        layer_curves(style, courses, "updates"),
+    ]
+    return [figure for figure in drawn if figure is not None]
+
+
+def draw_charts(analysis: Analysis) -> dict[str, alt.LayerChart | alt.ConcatChart]:
+    """Return the charts by name, each with its title, what it was measured on, and a legend."""
+    style, context = Style(analysis.names), chart_context(analysis)
+    return {figure.name: _with_words(figure, context) for figure in figures(analysis, style)}
+
+
+def chart_context(analysis: Analysis) -> str:
+    """Say in a line what was measured: ``Shapes10 · ConvNet · 5 seeds · cpu · torch 2.15.0``."""
+    summaries = [run.summary for run in analysis.runs]
+    versions = [summary["versions"] for summary in summaries if "versions" in summary]
+    found = [
+        [str(summary["dataset"]) for summary in summaries if "dataset" in summary],
+        [str(summary["net"]).rpartition(".")[2] for summary in summaries if "net" in summary],
+        [_seeds(analysis)],
+        [str(summary["device"]) for summary in summaries if "device" in summary],
+        [f"torch {own['torch']}" for own in versions if "torch" in own],
+    ]
+    parts = [" and ".join(dict.fromkeys(values)) for values in found if values]
+    left_out = len(analysis.runs) - sum(len(analysis.ended(name)) for name in analysis.names)
+    return " · ".join([*parts, f"{count(left_out, 'run')} not over, left out"] if left_out else parts)
+
+
+def _seeds(analysis: Analysis) -> str:
+    numbers = sorted({row.seeds for row in analysis.configurations})
+    return count(numbers[-1], "seed") if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} seeds"
+
+
+def _with_words(figure: Figure, context: str) -> alt.LayerChart | alt.ConcatChart:
+    """Return one chart of a figure's panels, with the words around them."""
+    notes = [line for text in (context, *figure.notes) for line in textwrap.wrap(text, _NOTE)]
+    title = alt.Title(textwrap.wrap(figure.title, _TITLE), subtitle=notes)
+    if "" in figure.panels:
+        chart = figure.panels[""].properties(title=title)
+    else:
+        panels = [panel.properties(title=alt.Title(name, fontSize=11)) for name, panel in figure.panels.items()]
+        chart = alt.concat(*panels, columns=2, title=title).resolve_scale(y="shared")
+    chart.config = CONFIG
+    chart.datasets = figure.data  # not by `properties`, which would check and copy all of it once more
+    return chart

@@ -1,0 +1,67 @@
+"""The share of seeds that reached the target accuracy."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from typing import Literal
+
+import altair as alt
+
+from optimcifar.report.analysis import Analysis
+from optimcifar.report.charts.style import Figure, Style, Values, epoch_axis, tooltip
+from optimcifar.runs.results import RunResult
+
+_OVER = {"epoch": "epoch", "seconds": "seconds of training"}
+
+# Equal shares are drawn side by side: so far apart, and all together no further than the second.
+_APART, _ALTOGETHER = 0.008, 0.06
+
+
+def share_reached(style: Style, analysis: Analysis, over: Literal["epoch", "seconds"]) -> Figure | None:
+    """Return the share of all seeds that reached the target by an epoch or a time; None if none did, or no target.
+
+    Runs that diverged, or never reached it, stay among all.
+    """
+    target = analysis.target_acc
+    reached = {row.name: row.target.reached for row in analysis.configurations if row.target}
+    if target is None or not any(reached.values()):
+        return None
+    name, values = f"target_by_{over}", _shares(analysis, target, over)
+    x_axis = epoch_axis(int(max(value[over] for value in values)), first=0) if over == "epoch" else alt.Axis()
+    x = alt.X(f"{over}:Q", title=_OVER[over], axis=x_axis)
+    y_axis = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1])
+    y = alt.Y(
+        "drawn:Q", title="share of seeds", axis=y_axis, scale=alt.Scale(domain=[-_ALTOGETHER / 2, 1 + _ALTOGETHER / 2])
+    )
+    base = style.base(name).encode(x=x, y=y, color=style.colour)
+    line = base.mark_line(interpolate="step-after", strokeWidth=2).encode(strokeDash=style.dash)
+    points = base.transform_filter("datum.event").mark_point(filled=True, size=28, opacity=1)
+    points = points.encode(shape=style.shape, tooltip=tooltip("configuration", over, "reached"))
+    title = f"Seeds that reached a validation accuracy of {target:g}, by {over}"
+    notes = ["Of all seeds; those that diverged or never reached it stay below. Equal shares are side by side."]
+    return Figure(name, title, notes, {"": style.finish([line, points])}, {name: values})
+
+
+def _shares(analysis: Analysis, target: float, over: str) -> Values:
+    apart = min(_APART, _ALTOGETHER / len(analysis.names))
+    values: Values = []
+    for number, name in enumerate(analysis.names):
+        ended = [(run, run.to_target(target)) for run in analysis.ended(name)]
+        known = [(_length(run, over), found[over == "seconds"]) for run, found in ended if not math.isnan(found[0])]
+        if not known:
+            continue
+        times = sorted(time for _, time in known if math.isfinite(time))
+        # After the last of equal times.
+        steps = [(0.0, 0, False), *((time, bisect_right(times, time), True) for time in dict.fromkeys(times))]
+        steps.append((max(length for length, _ in known), len(times), False))
+        shift = apart * (number - (len(analysis.names) - 1) / 2)
+        for at, n, event in steps:
+            own = {"configuration": name, over: round(at, 2), "reached": f"{n} of {len(known)}", "event": event}
+            values.append({**own, "share": round(n / len(known), 4), "drawn": round(n / len(known) + shift, 4)})
+    return values
+
+
+def _length(run: RunResult, over: str) -> float:
+    """Return how long a run was, in epochs or seconds of training."""
+    return sum(row["seconds"] for row in run.rows) if over == "seconds" else float(run.epochs)
