@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from optimcifar.comparison.plan import Plan, make_plan
-from optimcifar.comparison.seeds import DEFAULT_SEEDS, parse_seeds, recommendation
+from optimcifar.comparison.seeds import DEFAULT_SEEDS, parse_seeds
 from optimcifar.errors import UsageError, UsageParser
 from optimcifar.paths import expand_home
 from optimcifar.report.design import Until
@@ -21,7 +21,7 @@ _EXAMPLES = """\
 examples:
   optimcifar compare configs/sgd.yaml configs/adam.yaml --seeds 5
   optimcifar compare configs/*.yaml --seeds 0,1,2 --jobs 2 --baseline sgd --data Shapes10DataModule
-  optimcifar compare configs/sgd.yaml configs/sgd.yaml:model.optimizer.lr=0.03 --seeds 3
+  optimcifar compare configs/sgd.yaml configs/sgd.yaml:model.optimizer.lr=0.03 --seeds auto --plan
   optimcifar report lightning_logs/comparison
 
 All other options are those of optimcifar fit and hold for all runs. The same command again goes on with what is
@@ -99,6 +99,7 @@ def compare(args: list[str]) -> int:
 
     # It takes a second or two to import.
     from optimcifar.comparison.compare import all_failed, train
+    from optimcifar.comparison.forecast import recommendation
     from optimcifar.report.comparison import read_comparison
 
     if not seeds and (advice := recommendation(plan.design)):

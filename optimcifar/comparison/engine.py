@@ -17,6 +17,7 @@ from optimcifar.comparison.plan import Run
 from optimcifar.comparison.worker import RunEnd
 from optimcifar.environment import restored_environment
 from optimcifar.errors import UsageError, error_message
+from optimcifar.runs.folder import RunFolder
 
 # A run whose worker dies is retried from its last checkpoint, until it has cost so many workers.
 _DEATHS = 10
@@ -161,17 +162,17 @@ def make_runs(client: Client, runs: list[Run], on_change: Callable[[dict[Run, Ru
         except TimeoutError:
             done = set()
         for future in done:
-            ends[futures[future]] = _end(future)
+            ends[futures[future]] = _end(futures[future], future)
         pending -= done
         on_change(ends)
     return ends
 
 
-def _end(future: Future[RunEnd]) -> RunEnd:
+def _end(run: Run, future: Future[RunEnd]) -> RunEnd:
     error = future.exception()
     if error is None:
         end: RunEnd = future.result()
         return end
-    if isinstance(error, KilledWorker):
-        return RunEnd("failed", f"its worker died {_DEATHS} times")
-    return RunEnd("failed", f"{type(error).__name__}: {error}")
+    killed = isinstance(error, KilledWorker)
+    message = f"its worker died {_DEATHS} times" if killed else f"{type(error).__name__}: {error}"
+    return worker.record_failure(RunFolder(run.folder), run.seed, message)

@@ -14,7 +14,7 @@ from optimcifar.comparison.compare import check_plan
 from optimcifar.comparison.engine import connect, places, time_epochs
 from optimcifar.comparison.plan import Plan
 from optimcifar.comparison.run_times import EpochTime, earlier_times
-from optimcifar.comparison.seeds import recommendation
+from optimcifar.comparison.seeds import DEFAULT_SEEDS
 from optimcifar.errors import UsageError
 from optimcifar.report.comparison import read_comparison
 from optimcifar.report.design import Design
@@ -25,6 +25,10 @@ from optimcifar.text import conjunction, count, listing
 
 # The differences whose seeds are listed.
 _DIFFERENCES = (0.005, 0.01, 0.02, 0.05)
+
+# With more configurations, so many comparisons share the 5 % that the default number of seeds shows little.
+_FEW_CONFIGURATIONS = 4
+_SEEDS_FOR_MANY = 10
 
 # From so many minutes on, a time is written in hours.
 _LONG = 120
@@ -62,6 +66,26 @@ def forecast(plan: Plan, spread_of: Path | None = None) -> Iterator[str]:
         yield _row("recommended", recommendation(plan.design, sd) or "as planned")
 
 
+def recommendation(design: Design, sd: float = MEASURED_SD) -> str | None:
+    """Recommend more seeds than are planned, and say what they would show; None if enough are planned.
+
+    Args:
+        design: the comparison's design.
+        sd: the standard deviation of paired differences in accuracy, 0 to 1.
+    """
+    configurations, planned = len(design.configurations), design.most_seeds
+    enough = DEFAULT_SEEDS if configurations <= _FEW_CONFIGURATIONS else _SEEDS_FOR_MANY
+    if planned >= enough or configurations == 1:
+        return None
+    option = f"--max_seeds {enough}" if design.stages else f"--seeds {enough} (or auto)"
+    least = smallest_difference(sd, enough, design.tests)
+    than = f"{smallest_difference(sd, planned, design.tests):.3f}" if planned >= FEWEST_SEEDS else "nothing"
+    return (
+        f"{option} for {configurations} configurations: it shows differences of {least:.3f} or more, instead of {than} "
+        f"with {count(planned, 'seed')}"
+    )
+
+
 def _spread(folder: Path | None) -> tuple[float, str]:
     """Return the standard deviation of paired differences, and where it comes from.
 
@@ -84,7 +108,7 @@ def _duration(plan: Plan, seconds: dict[str, float], workers: int) -> str:
     fewest, most = (max(sum(own) / workers, max(own, default=0)) for own in times)
     if math.isinf(most):
         return "no end: a configuration has neither max_epochs nor max_steps"
-    text = _time(fewest) if fewest == most else f"{_time(fewest)} to {_time(most)}"
+    text = " to ".join(dict.fromkeys((_time(fewest), _time(most))))
     ended = plan.run_numbers[1] - len(times[1])
     without = f" for the rest ({count(ended, 'run')} ended before)" if ended else ""
     return f"about {text} on {count(workers, 'worker')}{without}"

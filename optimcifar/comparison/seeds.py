@@ -8,16 +8,10 @@ from typing import Literal, get_args
 
 from optimcifar.errors import UsageError
 from optimcifar.report.design import Design, Until
-from optimcifar.statistics.power import MEASURED_SD, smallest_difference
-from optimcifar.statistics.samples import FEWEST_SEEDS
 from optimcifar.statistics.stages import doubling_sizes
 
 #: Number of seeds unless another is asked for.
 DEFAULT_SEEDS = 5
-
-# With more configurations, so many comparisons share the 5 % that the default number of seeds shows little.
-_FEW_CONFIGURATIONS = 4
-_SEEDS_FOR_MANY = 10
 
 # With seeds on demand, the seeds of the last stage unless another number is asked for.
 _MAX_SEEDS = 20
@@ -40,18 +34,6 @@ def parse_seeds(text: str) -> Seeds:
     return numbers if "," in text else numbers[0]
 
 
-def chosen_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """Return the seeds, given their number or themselves.
-
-    Raises:
-        UsageError: there is none, or one is negative or named twice.
-    """
-    chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
-    if not chosen or min(chosen) < 0 or len(set(chosen)) < len(chosen):
-        raise _wrong_seeds(seeds if isinstance(seeds, int) else ",".join(map(str, chosen)))
-    return chosen
-
-
 def _wrong_seeds(found: object) -> UsageError:
     return UsageError(f"--seeds must be a number of seeds, different seeds such as 0,1,2, or auto; got {str(found)!r}")
 
@@ -70,7 +52,9 @@ def with_seeds(design: Design, seeds: Seeds, max_seeds: int | None = None, until
     """
     if not isinstance(seeds, str):
         _refuse_without_auto(max_seeds=max_seeds, until=until)
-        return replace(design, seeds=chosen_seeds(seeds))
+        return replace(design, seeds=_chosen(seeds))
+    from optimcifar.statistics.samples import FEWEST_SEEDS  # it takes a second, and --help has no need of it
+
     most = _MAX_SEEDS if max_seeds is None else max_seeds
     if seeds != "auto":
         raise _wrong_seeds(seeds)
@@ -83,26 +67,15 @@ def with_seeds(design: Design, seeds: Seeds, max_seeds: int | None = None, until
     return replace(design, stages=doubling_sizes(most), until=until or "verdicts")
 
 
+def _chosen(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the seeds, given their number or themselves."""
+    chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    if not chosen or min(chosen) < 0 or len(set(chosen)) < len(chosen):
+        raise _wrong_seeds(seeds if isinstance(seeds, int) else ",".join(map(str, chosen)))
+    return chosen
+
+
 def _refuse_without_auto(**options: object) -> None:
     for name, value in options.items():
         if value is not None:
             raise UsageError(f"--{name} needs --seeds auto")
-
-
-def recommendation(design: Design, sd: float = MEASURED_SD) -> str | None:
-    """Recommend more seeds than are planned, and say what they would show; None if enough are planned.
-
-    Args:
-        design: the comparison's design.
-        sd: the standard deviation of paired differences in accuracy, 0 to 1.
-    """
-    configurations, planned = len(design.configurations), design.most_seeds
-    enough = DEFAULT_SEEDS if configurations <= _FEW_CONFIGURATIONS else _SEEDS_FOR_MANY
-    if planned >= enough or configurations == 1:
-        return None
-    more, fewer = (smallest_difference(sd, max(n, FEWEST_SEEDS), design.tests) for n in (enough, planned))
-    than = f"instead of {fewer:.3f} with {planned}" if planned >= FEWEST_SEEDS else f"{planned} show none"
-    return (
-        f"--seeds {enough} (or auto) for {configurations} configurations: it shows differences of {more:.3f} or more, "
-        f"{than}"
-    )

@@ -90,13 +90,16 @@ def train_and_test(options: tuple[str, ...], path: Path, seed: int) -> RunEnd:
         with _silence():
             _train_and_test(options, folder)
     except Exception as error:  # noqa: BLE001  the tables show it
-        message = error_message(error)
-        if folder.status() is None:
-            # It failed before training started; the tables show it all the same.
-            failed = {"status": "failed", "seed": seed, "error": message}
-            write_atomically(folder.summary, json.dumps(failed) + "\n")
-        return RunEnd("failed", message)
+        return record_failure(folder, seed, error_message(error))
     return RunEnd(folder.status() or "failed")
+
+
+def record_failure(folder: RunFolder, seed: int, message: str) -> RunEnd:
+    """Have the tables show a run that failed, even before training started; return how it ended."""
+    if folder.status() is None:
+        failed = {"status": "failed", "seed": seed, "error": message}
+        write_atomically(folder.summary, json.dumps(failed) + "\n")
+    return RunEnd("failed", message)
 
 
 def _train_and_test(options: tuple[str, ...], folder: RunFolder) -> None:

@@ -69,7 +69,7 @@ class Design:
             before: the design with which the same folder was used before; None for a new folder.
             has_results: whether a run of that one has ended.
         """
-        if before is None:
+        if before is None or not (before.seeds or before.stages):  # version 0.1.0 did not write them
             return self
         same = (self.seeds, self.stages) == (before.seeds, before.stages)
         return replace(self, looks=before.looks + (has_results and not same))

@@ -11,8 +11,10 @@ import pytest
 from distributed import Client
 from helpers import CONFIGS, Command, file_contents, make_comparison, make_run
 
+from optimcifar.comparison.forecast import recommendation
 from optimcifar.comparison.plan import make_plan
 from optimcifar.report.comparison import read_comparison
+from optimcifar.report.design import Design
 from optimcifar.statistics.power import seeds_needed, smallest_difference
 from optimcifar.training.lightning_cli import TrainingCLI
 from optimcifar.training.process import command_line_settings
@@ -76,6 +78,16 @@ def test_plan_says_what_a_comparison_costs_and_shows_and_starts_nothing(
     assert rows["recommended"] == "as planned"
 
 
+def test_runs_that_have_ended_take_no_more_time(optimcifar: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("optimcifar.comparison.forecast.connect", worker_in_this_process)
+    earlier_runs("out", [SGD], seconds=60)
+    outcome = optimcifar("compare", SGD, "--plan", "--seeds", 2, "--out", "out", "--jobs", 1, *SHAPES)
+    assert (outcome.status, outcome.err) == (0, "")
+    rows = table(outcome.out)
+    assert rows["time"].startswith("about 5 minutes on 1 worker for the rest (1 run ended before), from 1 earlier run;")
+    assert rows.keys() == {"time"}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -93,6 +105,23 @@ def test_options_that_do_not_fit_are_refused(optimcifar: Command, options: list[
     assert message in outcome.err
     assert outcome.err.count("\n") == 1
     assert not list(Path().iterdir())
+
+
+def design(configurations: int, seeds: int) -> Design:
+    return Design(tuple(map(str, range(configurations))), seeds=tuple(range(seeds)))
+
+
+def test_more_seeds_are_recommended_for_more_than_four_configurations() -> None:
+    # By statsmodels.stats.power.TTestPower().solve_power(nobs=n, alpha=0.05 / comparisons, power=0.8) * 0.012.
+    assert recommendation(design(6, 5)) == (
+        "--seeds 10 (or auto) for 6 configurations: it shows differences of 0.016 or more, instead of 0.032 with 5 "
+        "seeds"
+    )
+    assert str(recommendation(design(4, 2))).endswith("differences of 0.027 or more, instead of nothing with 2 seeds")
+    enough = [(6, 10), (4, 5), (1, 1)]
+    assert [recommendation(design(*numbers)) for numbers in enough] == [None] * 3
+    few_on_demand = Design(tuple("abcdef"), stages=(5, 6))
+    assert str(recommendation(few_on_demand)).startswith("--max_seeds 10 for 6 configurations: ")
 
 
 @pytest.mark.slow
