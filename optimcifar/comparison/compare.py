@@ -122,7 +122,7 @@ def _train_stages(client: Client, plan: Plan) -> dict[Run, RunEnd]:
             ends |= make_runs(client, runs, table.show)
         if not plan.design.stages or all_failed(ends):
             break
-        decision = decide(read_comparison(plan.out), number)
+        decision = decide(read_comparison(plan.out), number, names)
         print(decision.line, flush=True)
         names = decision.names
         if not names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from optimcifar.report.analysis import Analysis
@@ -22,17 +23,23 @@ class Decision:
     line: str
 
 
-def decide(analysis: Analysis, stage: int) -> Decision:
+def decide(analysis: Analysis, stage: int, names: Collection[str]) -> Decision:
     """Decide which configurations get the seeds of the next stage.
 
     Args:
         analysis: the runs of the comparison; those of later stages are left out.
         stage: the number of the stage that has ended, from 0.
+        names: the configurations that had its seeds. Others get no more: that was decided before, and is final.
     """
     stages = analysis.stages
     seeds = stages[stage].seeds
     then = replace(analysis, runs=[run for run in analysis.runs if run.seed in seeds])
     following = _next_seeds(then) if stage + 1 < len(stages) else NextSeeds([], {})
+    going_on = [name for name in following.names if name in names]
+    following = NextSeeds(
+        going_on if len(going_on) > 1 else [],
+        {name: why for name, why in following.reasons.items() if name in names},
+    )
     state = f"stage {stage + 1} of {len(stages)}, {count(len(seeds), 'seed')}: {_state(then)}"
     return Decision(following.names, "; ".join([state, *_described(following)]))
 
