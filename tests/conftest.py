@@ -34,6 +34,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 @pytest.fixture
+def without_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out of reports what takes seconds: the charts, and the library of the page."""
+    for module in ("page", "charts.gallery"):
+        monkeypatch.setattr(f"optimcifar.report.{module}.figures", lambda analysis, style: [])
+    monkeypatch.setattr("vl_convert.javascript_bundle", lambda *arguments, **options: "")
+
+
+@pytest.fixture
 def process_check() -> Iterator[None]:
     """Fail a test that leaves the process changed, after monkeypatch has undone the test's own changes."""
     before = ProcessState.current()

@@ -27,6 +27,7 @@ SMALL = [
 ]
 
 
+@pytest.mark.usefixtures("without_charts")
 @pytest.mark.parametrize(
     ("encoding", "name", "plus_minus"),
     [("ascii", "gr\\xf6\\xdfer", "+-"), ("cp1252", "größer", "±"), ("utf-8", "größer", "±")],

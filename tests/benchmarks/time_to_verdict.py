@@ -24,9 +24,10 @@ from circumstances import circumstances
 from scipy import stats
 
 from optimcifar.statistics.best_set import BestSet, Values, best_set
+from optimcifar.statistics.on_demand import seeds_for_best, seeds_for_verdicts
 from optimcifar.statistics.samples import Pairs
 from optimcifar.statistics.stages import Stage, single_stage, stages_of_sizes
-from optimcifar.statistics.verdicts import Difference, is_hopeless, judge
+from optimcifar.statistics.verdicts import Difference, judge
 
 #: The results of configs/README.md over three seeds: mean validation accuracy, and half of the interval of the
 #: difference from the baseline, which is corrected for 19 comparisons. That of the baseline is half of its own, 95 %.
@@ -172,21 +173,18 @@ def beforehand(values: Values, seeds: int) -> Outcome:
     return outcome(with_seeds(values, dict.fromkeys(values, seeds)), single_stage(range(seeds)))
 
 
-def open_and_not_hopeless(values: Values, stages: Sequence[Stage], number: int) -> list[str]:
-    """Return the configurations that get more seeds for the sake of verdicts, after so many stages."""
-    undecided = [found for found in differences(values, stages[:number]) if not found.is_decided]
-    going_on = [found.configuration for found in undecided if not is_hopeless(found, len(undecided), stages)]
-    return [next(iter(values)), *going_on] if going_on else []
+def until_verdicts(values: Values, stages: Sequence[Stage]) -> list[str]:
+    """Return the configurations that get more seeds for the sake of verdicts."""
+    return seeds_for_verdicts(differences(values, stages), len(values) - 1, stages).names
 
 
-def possibly_best(values: Values, stages: Sequence[Stage], number: int) -> list[str]:
-    """Return the configurations that get more seeds for the sake of the best, after so many stages."""
-    members = best_set(values, {}, stages[:number]).members
-    return members if len(members) > 1 else []
+def until_best(values: Values, stages: Sequence[Stage]) -> list[str]:
+    """Return the configurations that get more seeds for the sake of the best."""
+    return seeds_for_best(best_set(values, {}, stages), values).names
 
 
 def on_demand(
-    values: Values, sizes: Sequence[int], going_on: Callable[[Values, Sequence[Stage], int], list[str]]
+    values: Values, sizes: Sequence[int], going_on: Callable[[Values, Sequence[Stage]], list[str]]
 ) -> Outcome:
     """Train in stages, with more seeds for some.
 
@@ -198,17 +196,17 @@ def on_demand(
     stages = stages_of_sizes(sizes)
     seeds = dict.fromkeys(values, 0)
     names = list(values)
-    for number, size in enumerate(sizes, start=1):
+    for size in sizes:
         seeds |= dict.fromkeys(names, size)
-        open_ones = going_on(with_seeds(values, seeds), stages, number)
+        open_ones = going_on(with_seeds(values, seeds), stages)
         names = [name for name in open_ones if name in names]  # one that was given up stays so
     return outcome(with_seeds(values, seeds), stages)
 
 
 WAYS: dict[str, Callable[[Values], Outcome]] = {
     **{f"{seeds} seeds": partial(beforehand, seeds=seeds) for seeds in SIZES},
-    "auto": partial(on_demand, sizes=SIZES, going_on=open_and_not_hopeless),
-    "until best": partial(on_demand, sizes=SIZES, going_on=possibly_best),
+    "auto": partial(on_demand, sizes=SIZES, going_on=until_verdicts),
+    "until best": partial(on_demand, sizes=SIZES, going_on=until_best),
 }
 
 

@@ -133,6 +133,7 @@ def test_failing_and_diverging_runs_stop_no_other(tmp_path: Path) -> None:
     assert "sgd_swa seed 0: failed: weight averaging starts in epoch 7, but max_epochs is 2" in out
 
 
+@pytest.mark.slow
 def test_scheduler_that_is_not_there_is_named() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from helpers import Command, make_comparison, make_run, unwrapped
 
+pytestmark = pytest.mark.usefixtures("without_charts")
+
 SGD: dict[str, Any] = {"optimizer": "torch.optim.SGD", "optimizer.lr": 0.01, "optimizer.momentum": 0.9}
 ADAM: dict[str, Any] = {"optimizer": "torch.optim.Adam", "optimizer.lr": 0.001}
 FAST = SGD | {"optimizer.lr": 0.03}

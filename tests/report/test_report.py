@@ -56,6 +56,7 @@ def test_a_run_that_failed_before_it_started_does_not_differ_in_its_start(optimc
     assert "network" not in only.out.lower()  # unknown
 
 
+@pytest.mark.usefixtures("without_charts")
 def test_configurations_stand_in_order_of_accuracy_and_runs_as_they_were_named(
     optimcifar: Command, tmp_path: Path
 ) -> None:
@@ -73,6 +74,7 @@ def test_one_configuration_is_described_and_compared_with_nothing(optimcifar: Co
     assert "paired by seed" not in outcome.out
 
 
+@pytest.mark.usefixtures("without_charts")
 def test_runs_that_started_differently_are_named(optimcifar: Command, tmp_path: Path) -> None:
     make_comparison(tmp_path / "out", ["sgd", "adam"])
     path = tmp_path / "out" / "runs" / "adam" / "seed-1" / "summary.json"
@@ -94,6 +96,7 @@ def test_diverged_runs_say_when(optimcifar: Command, tmp_path: Path) -> None:
     assert [(row["diverged_step"], row["epochs_to_target"]) for row in rows] == [("", "3")] * 3 + [("7", "inf")] * 3
 
 
+@pytest.mark.usefixtures("without_charts")
 def test_runs_that_did_not_finish_are_counted_and_not_averaged(optimcifar: Command, tmp_path: Path) -> None:
     make_comparison(tmp_path / "out", ["sgd", "adam"])
     path = tmp_path / "out" / "runs" / "adam" / "seed-1" / "summary.json"
@@ -105,6 +108,7 @@ def test_runs_that_did_not_finish_are_counted_and_not_averaged(optimcifar: Comma
     assert outcome.status == 0
 
 
+@pytest.mark.usefixtures("without_charts")
 def test_single_runs_are_compared_by_their_folders_names(optimcifar: Command, tmp_path: Path) -> None:
     make_run(tmp_path / "first", 0, [0.1, 0.2])
     make_run(tmp_path / "<script>alert(1)</script>", 0, [0.1, 0.3])
@@ -208,6 +212,7 @@ def test_damaged_file_is_named(optimcifar: Command, tmp_path: Path, name: str, c
     assert not (tmp_path / "out" / "report.html").exists()
 
 
+@pytest.mark.usefixtures("without_charts")
 def test_folders_and_options_of_a_report_come_in_any_order(optimcifar: Command, tmp_path: Path) -> None:
     for number in range(2):
         make_run(tmp_path / f"run{number}", 0, [0.1, 0.2], hyperparameters={"optimizer": f"my.Optimizer{number}"})
@@ -217,6 +222,7 @@ def test_folders_and_options_of_a_report_come_in_any_order(optimcifar: Command, 
     assert [row["configuration"] for row in rows] == ["Optimizer0", "Optimizer1"]
 
 
+@pytest.mark.usefixtures("without_charts")
 def test_runs_without_a_table_are_reported_from_their_summaries(optimcifar: Command, tmp_path: Path) -> None:
     make_comparison(tmp_path / "out", ["sgd", "adam"])
     for number, run in enumerate(sorted(tmp_path.glob("out/runs/adam/seed-[12]"))):

@@ -39,11 +39,8 @@ Reporter = Callable[..., Report]
 
 
 @pytest.fixture
-def report(optimcifar: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reporter:
-    """Report made-up runs, without pictures, which take seconds."""
-    for module in ("page", "charts.gallery"):
-        monkeypatch.setattr(f"optimcifar.report.{module}.figures", lambda analysis, style: [])
-    monkeypatch.setattr("vl_convert.javascript_bundle", lambda *arguments, **options: "")
+def report(optimcifar: Command, tmp_path: Path, without_charts: None) -> Reporter:
+    """Report made-up runs."""
 
     def write(configurations: Mapping[str, Seeds | Sequence[float]], *options: object, **design: Any) -> Report:
         out = tmp_path / "out"
