@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 _LONGEST_LINE = 300
 
@@ -30,6 +30,14 @@ def listing(names: Iterable[str]) -> str:
 def conjunction(names: Sequence[str]) -> str:
     """Join names: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def grouped(reasons: Mapping[str, str]) -> list[str]:
+    """Write names with their reasons, and those with the same reason together: ``a, b (it failed)``."""
+    names: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        names.setdefault(why, []).append(name)
+    return [f"{', '.join(alike)} ({why})" for why, alike in names.items()]
 
 
 def first_lines(text: str) -> str:

@@ -159,7 +159,7 @@ def test_example_of_a_comparison_in_python_runs(tmp_path: Path, capsys: pytest.C
     assert training.search(example)
     scope: dict[str, Any] = {}
     exec(training.sub("", example), scope)
-    printed = "adam: better, +0.050 [+0.049, +0.051]\nadam: 0.350 after 8 s of training\n"
+    printed = "adam: better, +0.050 over 3 seeds\nadam: 0.350 after 8 s of training\n"
     assert capsys.readouterr().out == printed
     assert [record["configuration"] for record in scope["records"]] == ["adam", "sgd"]
 

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 _EXAMPLES = """\
 examples:
   optimcifar compare configs/sgd.yaml configs/adam.yaml --seeds 5
-  optimcifar compare configs/*.yaml --seeds 0,1,2 --jobs 2 --baseline sgd --data Shapes10DataModule
-  optimcifar compare configs/sgd.yaml configs/sgd.yaml:model.optimizer.lr=0.03 --seeds auto --plan
+  optimcifar compare configs/sgd.yaml configs/adam.yaml --seeds auto --plan
+  optimcifar compare configs/*.yaml --seeds 0,1,2 --jobs 2 --baseline sgd
+  optimcifar compare configs/sgd.yaml configs/sgd.yaml:model.optimizer.lr=0.03
   optimcifar report lightning_logs/comparison
 
-All other options are those of optimcifar fit and hold for all runs. The same command again goes on with what is
-unfinished."""
+CONFIG is a YAML file; KEY=VALUE overrides one of its options. All other
+options are passed to optimcifar fit for every run. Run the same command again
+to go on with what is unfinished."""
 
 
 def _compare_parser() -> UsageParser:
@@ -39,13 +41,13 @@ def _compare_parser() -> UsageParser:
     )
     parser.add_argument(
         "--seeds",
-        help=f"how many, which (0,1,2), or auto: more for what is undecided (default: {DEFAULT_SEEDS})",
+        help=f"a number, a list (0,1,2), or auto: more where they may decide (default: {DEFAULT_SEEDS})",
     )
     parser.add_argument("--max_seeds", type=int, help="with --seeds auto: the most for a configuration (default: 20)")
     parser.add_argument(
         "--until",
         choices=get_args(Until),
-        help="with --seeds auto: until all verdicts are final (default), or until the best is told from all others",
+        help="with --seeds auto: until all verdicts are final (default), or until one may be the best",
     )
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one per GPU, or one per core)")
     parser.add_argument("--baseline", help="the configuration to compare with (default: the first)")
@@ -54,14 +56,16 @@ def _compare_parser() -> UsageParser:
         "--out", type=Path, default=Path("lightning_logs/comparison"), help="folder (default: %(default)s)"
     )
     parser.add_argument(
-        "--plan", action="store_true", help="start nothing: say how long it takes, and what it could show"
+        "--plan",
+        action="store_true",
+        help="say how long it takes and what it could show; train at most one epoch of each",
     )
     parser.add_argument(
         "--from",
         type=Path,
         dest="spread_of",
         metavar="FOLDER",
-        help="with --plan: a comparison that says how much differences scatter (default: the default network's)",
+        help="with --plan: take the spread of differences from this comparison",
     )
     parser.add_argument("--scheduler", help="address of a running dask scheduler: tcp://host:8786")
     return parser

@@ -86,7 +86,7 @@ def train(plan: Plan) -> dict[Run, RunEnd]:
             return _train_stages(client, plan)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"; the same command goes on, optimcifar report {plan.out} shows what is there"
+                f"; run the same command to go on; see the results so far with optimcifar report {plan.out}"
             ) from None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from optimcifar.report.analysis import Analysis
 from optimcifar.statistics.on_demand import NextSeeds, seeds_for_best, seeds_for_verdicts
-from optimcifar.text import count
+from optimcifar.text import count, grouped
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,5 @@ def _state(analysis: Analysis) -> str:
 def _described(following: NextSeeds) -> list[str]:
     """Write ``more seeds for sgd, adam`` and ``no more seeds for muon, lion (better), rprop (worse)``."""
     parts = [f"more seeds for {', '.join(following.names)}"] if following.names else []
-    names: dict[str, list[str]] = {}
-    for name, why in following.reasons.items():
-        names.setdefault(why, []).append(name)
-    groups = [f"{', '.join(alike)} ({why})" for why, alike in names.items()]
+    groups = grouped(following.reasons)
     return parts + ([f"no more seeds for {', '.join(groups)}"] if groups else [])

@@ -35,9 +35,9 @@ _LONG = 120
 
 
 def forecast(plan: Plan, spread_of: Path | None = None) -> Iterator[str]:
-    """Yield lines on what a comparison would cost and what it could show. Nothing of it is trained or written.
+    """Yield lines on what a comparison would cost and what it could show; write nothing.
 
-    An epoch of each configuration without earlier runs is trained to see how long it takes.
+    One epoch of each configuration without earlier runs is trained, to see how long it takes.
 
     Args:
         plan: the comparison.
@@ -63,7 +63,7 @@ def forecast(plan: Plan, spread_of: Path | None = None) -> Iterator[str]:
     if len(configurations) > 1:
         yield _row("could show", f"{_shown(plan.design, sd)}, {source}")
         yield _row("needed", _needed(plan.design, sd))
-        yield _row("recommended", recommendation(plan.design, sd) or "as planned")
+        yield _row("recommended", recommendation(plan.design, sd) or "no more seeds")
 
 
 def recommendation(design: Design, sd: float = MEASURED_SD) -> str | None:
@@ -94,7 +94,7 @@ def _spread(folder: Path | None) -> tuple[float, str]:
         RuntimeError: it holds no run, or a damaged one.
     """
     if folder is None:
-        return MEASURED_SD, "as on the default network after 10 epochs (--from FOLDER takes that of a comparison)"
+        return MEASURED_SD, "as on the default network after 10 epochs (--from FOLDER uses that of a comparison)"
     sd = read_comparison(folder).spread
     if math.isnan(sd):
         raise UsageError(f"--from {folder}: no two configurations have {FEWEST_SEEDS} seeds in common")
@@ -108,8 +108,10 @@ def _duration(plan: Plan, seconds: dict[str, float], workers: int) -> str:
     fewest, most = (max(sum(own) / workers, max(own, default=0)) for own in times)
     if math.isinf(most):
         return "no end: a configuration has neither max_epochs nor max_steps"
-    text = " to ".join(dict.fromkeys((_time(fewest), _time(most))))
     ended = plan.run_numbers[1] - len(times[1])
+    if not times[1]:
+        return f"none: {count(ended, 'run')} ended before"
+    text = " to ".join(dict.fromkeys((_time(fewest), _time(most))))
     without = f" for the rest ({count(ended, 'run')} ended before)" if ended else ""
     return f"about {text} on {count(workers, 'worker')}{without}"
 
@@ -123,7 +125,7 @@ def _source(times: dict[str, EpochTime]) -> str:
     earlier, new = sum(time.runs for time in times.values()), sum(not time.runs for time in times.values())
     parts = [f"{count(earlier, 'earlier run')}"] if earlier else []
     parts += [f"one epoch of {count(new, 'configuration')}"] if new else []
-    return f"from {conjunction(parts)}; with validation, without tests and the start of the workers"
+    return f"from {conjunction(parts)}; validation included; tests and the start of the workers not"
 
 
 def _shown(design: Design, sd: float) -> str:

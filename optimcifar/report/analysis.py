@@ -15,6 +15,7 @@ from optimcifar.runs.folder import AVERAGES, ENDED, WEIGHTS
 from optimcifar.runs.results import RunResult
 from optimcifar.statistics.best_set import BestSet, best_set
 from optimcifar.statistics.estimates import Estimate, estimate, is_at_chance
+from optimcifar.statistics.on_demand import seeds_for_verdicts
 from optimcifar.statistics.power import seeds_needed, smallest_difference, typical_spread
 from optimcifar.statistics.samples import Pairs
 from optimcifar.statistics.stages import FALSE_VERDICTS, Stage
@@ -111,13 +112,36 @@ class Analysis:
         return typical_spread((found.sd, found.n) for found in self.differences if math.isfinite(found.low))
 
     @cached_property
+    def seeds_shown(self) -> int:
+        """The number of pairs that decides what could have been shown; 0 if nothing was compared.
+
+        That of a middling comparison; or that of the last stage, where every undecided configuration got its seeds
+        unless they would hardly have brought a verdict.
+        """
+        pairs = [found.n for found in self.differences if math.isfinite(found.low)]
+        if not pairs:
+            return 0
+        last = len(self.stages[-1].seeds)
+        if self.design.stages and self.design.until == "verdicts" and self.is_finished:
+            open_ones = seeds_for_verdicts(self.differences, self.comparisons, self.stages).names
+            if max(pairs) == last or not open_ones:
+                return last
+        return statistics.median_low(pairs)
+
+    @cached_property
+    def is_finished(self) -> bool:
+        """Whether every run is over, and every configuration has all seeds of a stage."""
+        seeds = (sum(run.name == name and run.seed is not None for run in self.runs) for name in self.names)
+        in_stages = not self.design.stages or all(number in self.design.stages for number in seeds)
+        return in_stages and not any(run.status in ("running", "interrupted") for run in self.runs)
+
+    @cached_property
     def smallest_difference(self) -> float:
         """The smallest true difference that would have been shown with 80 % power; NaN if nothing was compared."""
-        pairs = [found.n for found in self.differences if math.isfinite(found.low)]
-        if not pairs or self.spread == 0:
+        if not self.seeds_shown or self.spread == 0:
             return math.nan
-        n = len(self.stages[-1].seeds) if self.design.stages else statistics.median_low(pairs)
-        return smallest_difference(self.spread, n, self.comparisons * FALSE_VERDICTS / self.stages[-1].level)
+        level = next(stage.level for stage in self.stages if len(stage.seeds) >= self.seeds_shown)
+        return smallest_difference(self.spread, self.seeds_shown, self.comparisons * FALSE_VERDICTS / level)
 
     def seeds_needed(self, found: Difference) -> float:
         """Return how many seeds a comparison would need at the difference measured, for a power of 80 %.

@@ -20,6 +20,7 @@ def cautions(analysis: Analysis) -> list[str]:
         *_looks(analysis),
         *_not_over(analysis.runs),
         *_unfinished_stage(analysis),
+        *_at_chance(analysis),
         *_unequal_starts(analysis.runs),
         *_without_courses(analysis.runs),
     ]
@@ -30,7 +31,7 @@ def _looks(analysis: Analysis) -> list[str]:
     if looks == 1:
         return []
     most = percent(looks * FALSE_VERDICTS)
-    return [f"Looked at {looks} times, with more seeds each time: false verdicts up to {most}."]
+    return [f"Looked at {looks} times, the seeds planned anew each time: false verdicts up to {most}."]
 
 
 def _not_over(runs: list[RunResult]) -> list[str]:
@@ -43,10 +44,15 @@ def _not_over(runs: list[RunResult]) -> list[str]:
 
 def _unfinished_stage(analysis: Analysis) -> list[str]:
     """Warn of verdicts between two stages: they were not planned, and may vanish."""
-    seeds = (sum(run.name == name and run.seed is not None for run in analysis.runs) for name in analysis.names)
-    if not analysis.design.stages or all(number in analysis.design.stages for number in seeds):
+    if not analysis.design.stages or analysis.is_finished:
         return []
     return ["A stage is not finished: verdicts may change when it is."]
+
+
+def _at_chance(analysis: Analysis) -> list[str]:
+    if not any(configuration.at_chance for configuration in analysis.configurations):
+        return []
+    return ["A run at chance ended no better than guessing."]
 
 
 def _unequal_starts(runs: list[RunResult]) -> list[str]:

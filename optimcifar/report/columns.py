@@ -73,7 +73,7 @@ def cost_columns(analysis: Analysis) -> list[Column]:
         _cost("optimizer state, bytes", "optimizer_state_bytes", ",.0f"),
     ]
     if analysis.target_acc is not None:
-        columns.append(Column(f"reached {analysis.target_acc:g}", _epochs_to_target, _target_text))
+        columns.append(Column(f"reached val acc {analysis.target_acc:g}", _epochs_to_target, _target_text))
     return _with_content(columns, analysis)
 
 

@@ -11,7 +11,7 @@ from optimcifar.statistics.power import MOST_SEEDS
 from optimcifar.statistics.samples import FEWEST_SEEDS
 from optimcifar.statistics.stages import FALSE_VERDICTS
 from optimcifar.statistics.verdicts import BETTER, NO_DIFFERENCE, WITHHELD, WORSE, Difference
-from optimcifar.text import conjunction, count, listing, percent
+from optimcifar.text import conjunction, count, grouped, percent
 
 MEASURES = {"val_acc": "validation accuracy", "test_acc": "test accuracy"}
 
@@ -50,9 +50,9 @@ def _named(differences: Sequence[Difference]) -> str:
 
 def _best(analysis: Analysis) -> list[str]:
     best = analysis.best
-    left_out = [f"{name} ({why})" for name, why in best.not_comparable.items()]
+    left_out = grouped(best.not_comparable)
     if not best.members:
-        return [f"Which one is the best cannot be told: {'; '.join(left_out)}."]
+        return [f"The best cannot be told: {'; '.join(left_out)}."]
     if len(best.members) == 1 and not left_out:
         return [f"With {percent(LEVEL)} confidence the best is {best.members[0]}, which is told from all others."]
     which = "the best of those that can be compared" if left_out else "the best"
@@ -68,8 +68,8 @@ def _undecided(analysis: Analysis) -> list[str]:
     number, of = len(undecided), count(analysis.comparisons, "comparison")
     line = f"{number} of {of} {'is' if number == 1 else 'are'} undecided"
     needed = sorted({analysis.seeds_needed(d) for d in undecided if d.verdict == NO_DIFFERENCE})
-    without = [found for found in undecided if found.verdict.startswith(WITHHELD)]
-    withheld = [f"{found.configuration} ({found.verdict.removeprefix(WITHHELD)})" for found in without]
+    verdicts = {found.configuration: found.verdict for found in undecided if found.verdict.startswith(WITHHELD)}
+    withheld = {name: verdict.removeprefix(WITHHELD) for name, verdict in verdicts.items()}
     reasons = []
     if needed:
         range_needed = " to ".join(seeds_text(seeds) for seeds in dict.fromkeys((needed[0], needed[-1])))
@@ -77,7 +77,7 @@ def _undecided(analysis: Analysis) -> list[str]:
         they = "it" if number - len(withheld) == 1 else "they"
         reasons.append(f"at the differences measured, {they} would need {about}{range_needed} seeds")
     if withheld:
-        reasons.append(f"no verdict on {listing(withheld)}")
+        reasons.append(f"no verdict on {'; '.join(grouped(withheld))}")
     return [f"{line}: {'; '.join(reasons)}."]
 
 
@@ -123,17 +123,21 @@ def _power(analysis: Analysis) -> str:
     if math.isnan(analysis.smallest_difference):
         return "There are too few pairs to say which difference could have been shown."
     return (
-        f"A true difference of {analysis.smallest_difference:.3f} would have been shown with 80 % power: the typical "
-        f"standard deviation of paired differences is {analysis.spread:.3f}."
+        f"A true difference of {analysis.smallest_difference:.3f} would have been shown with 80 % power, by up to "
+        f"{count(analysis.seeds_shown, 'seed')}: the typical standard deviation of paired differences is "
+        f"{analysis.spread:.3f}."
     )
 
 
 def _intervals(analysis: Analysis) -> list[str]:
-    lines = [f"Other intervals: {percent(LEVEL)}, Student's t over seeds; those of accuracies are cut to 0 and 1."]
+    lines = [
+        f"Other intervals: {percent(LEVEL)}, Student's t over seeds, those of accuracies cut to 0 and 1. The true rate "
+        f"of divergence has a one-sided {percent(LEVEL)} interval."
+    ]
     if any(run.tests for run in analysis.runs):
         lines.append(
             "Seeds share the test images, so intervals of test accuracies leave out the choice of these images: with "
-            "10,000 of them, a difference has another standard deviation of about 0.005."
+            "10,000 of them, it gives a difference another standard deviation of about 0.005."
         )
     return lines
 

@@ -33,7 +33,8 @@ def print_results(analysis: Analysis, page: Path) -> None:
         if parts:
             console.print(Group(*parts))
             console.print()
-    console.print(f"the report is {page}; its tables and pictures lie beside it", soft_wrap=True)
+    console.print(console.text("Costs, averages and time to target are on the page, and in summary.md beside it."))
+    console.print(f"the report is {page}", soft_wrap=True)
 
 
 def _table(analysis: Analysis, console: OutputConsole) -> Table:

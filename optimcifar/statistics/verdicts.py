@@ -34,7 +34,7 @@ class Difference:
         sd: standard deviation of the pairs' differences.
         p: p-value of the paired t-test alone; NaN if none was made.
         adjusted_p: after Holm's correction; at most 0.05 exactly where the verdict is "better" or "worse".
-        level: the chance of its interval to miss the true mean.
+        level: the chance that its interval misses the true mean.
         verdict: ``better``, ``worse``, ``no difference shown``, or why it is withheld.
     """
 

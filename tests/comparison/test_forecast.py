@@ -65,7 +65,7 @@ def test_plan_says_what_a_comparison_costs_and_shows_and_starts_nothing(
         "2 configurations, seeds on demand in stages of 5, 10 and 20: 10 to 40 runs, in lightning_logs/comparison"
     )
     # 10 epochs at 30 seconds are 5 minutes a run.
-    assert rows["time"].startswith("about 50 minutes to 3.3 hours on 1 worker, from 2 earlier runs; with validation,")
+    assert rows["time"].startswith("about 50 minutes to 3.3 hours on 1 worker, from 2 earlier runs; validation")
     sd = read_comparison("measured").spread
     share = (5 + 10 + 20) / 20  # the last stage may spend 20 of 35 parts of the 5 %
     shown = smallest_difference(sd, 20, share)
@@ -75,7 +75,7 @@ def test_plan_says_what_a_comparison_costs_and_shows_and_starts_nothing(
     )
     numbers = [f"{seeds_needed(value, sd, share)} for {value}" for value in (0.005, 0.01, 0.02, 0.05)]
     assert rows["needed"] == f"seeds to show a difference: {', '.join(numbers)}"
-    assert rows["recommended"] == "as planned"
+    assert rows["recommended"] == "no more seeds"
 
 
 def test_runs_that_have_ended_take_no_more_time(optimcifar: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def test_tables_answer_first_and_count_what_is_missing(tmp_path: Path, monkeypat
     assert (adam["verdict"], adam["pairs"], adam["not finished"], adam["seeds needed"]) == ("better", "5", "1", "")
     assert muon["verdict"] == "no difference shown; diverged in 1 of 5 seeds"
     assert int(muon["seeds needed"].replace(",", "")) > 1000  # a mean of 0.002 with a standard deviation of 0.032
-    assert texts(cost_columns(analysis), "sgd")["reached 0.505"] == "2 of 5, median 2 epochs, 4.0 s"
+    assert texts(cost_columns(analysis), "sgd")["reached val acc 0.505"] == "2 of 5, median 2 epochs, 4.0 s"
     assert texts(metric_columns(analysis), "adam")["Δ ema vs final weights"].startswith("+0.012 [")
 
     monkeypatch.setattr("vl_convert.javascript_bundle", lambda *arguments, **options: "")  # takes seconds

@@ -65,7 +65,7 @@ def test_answer_comes_first_and_configurations_in_order_of_accuracy(
         ["worst", "5", "0.420", "-0.100 ± 0.011", "worse", "4.0"],
     ]
     assert "Differences from sgd, paired by seed, ± half of their intervals.\nNetwork optimcifar.ConvNet; " in text
-    assert text.endswith(f"\nthe report is {tmp_path}/report.html; its tables and pictures lie beside it\n")
+    assert text.endswith(f"summary.md beside it.\nthe report is {tmp_path}/report.html\n")
 
 
 def test_runs_that_diverged_collapsed_or_are_not_over_are_counted(
