@@ -14,6 +14,7 @@ from optimcifar.comparison.progress import RunTable
 from optimcifar.comparison.seeds import DEFAULT_SEEDS, Seeds
 from optimcifar.comparison.settings import refuse_changes, refuse_equal_configurations
 from optimcifar.comparison.worker import RunEnd
+from optimcifar.console import OutputConsole
 from optimcifar.report.comparison import Comparison, read_comparison
 from optimcifar.report.design import Design, Until
 from optimcifar.runs.folder import ENDED, RunFolder, comparison_runs
@@ -80,14 +81,23 @@ def train(plan: Plan) -> dict[Run, RunEnd]:
     print(plan.describe(), flush=True)
     with connect(plan.jobs, plan.scheduler) as client:
         check_plan(client, plan)
-        has_results = any(run.status() in ENDED for run in comparison_runs(plan.out))
-        plan.design.after(Design.read(plan.out), has_results).write(plan.out)
+        with_looks(plan).write(plan.out)
         try:
             return _train_stages(client, plan)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"; run the same command to go on; see the results so far with optimcifar report {plan.out}"
             ) from None
+
+
+def with_looks(plan: Plan) -> Design:
+    """Return the design of a comparison with its looks counted: results that its folder holds may have led to it.
+
+    Raises:
+        RuntimeError: the folder's ``comparison.json`` is damaged.
+    """
+    has_results = any(run.status() in ENDED for run in comparison_runs(plan.out))
+    return plan.design.after(Design.read(plan.out), has_results)
 
 
 def check_plan(client: Client, plan: Plan) -> list[str]:
@@ -123,7 +133,8 @@ def _train_stages(client: Client, plan: Plan) -> dict[Run, RunEnd]:
         if not plan.design.stages or all_failed(ends):
             break
         decision = decide(read_comparison(plan.out), number, names)
-        print(decision.line, flush=True)
+        console = OutputConsole()
+        console.print(decision.line, soft_wrap=not console.is_terminal)
         names = decision.names
         if not names:
             break

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from optimcifar.comparison.compare import check_plan
+from optimcifar.comparison.compare import check_plan, with_looks
 from optimcifar.comparison.engine import connect, places, time_epochs
 from optimcifar.comparison.plan import Plan
 from optimcifar.comparison.run_times import EpochTime, earlier_times
@@ -21,7 +21,8 @@ from optimcifar.report.design import Design
 from optimcifar.runs.folder import ENDED, RunFolder
 from optimcifar.statistics.power import MEASURED_SD, MOST_SEEDS, seeds_needed, smallest_difference
 from optimcifar.statistics.samples import FEWEST_SEEDS
-from optimcifar.text import conjunction, count, listing
+from optimcifar.statistics.stages import FALSE_VERDICTS
+from optimcifar.text import conjunction, count, listing, percent
 
 # The differences whose seeds are listed.
 _DIFFERENCES = (0.005, 0.01, 0.02, 0.05)
@@ -64,6 +65,10 @@ def forecast(plan: Plan, spread_of: Path | None = None) -> Iterator[str]:
         yield _row("could show", f"{_shown(plan.design, sd)}, {source}")
         yield _row("needed", _needed(plan.design, sd))
         yield _row("recommended", recommendation(plan.design, sd) or "no more seeds")
+        if (looks := with_looks(plan).looks) > 1:
+            yield _row(
+                "caution", f"this is look {looks} at these runs: false verdicts up to {percent(looks * FALSE_VERDICTS)}"
+            )
 
 
 def recommendation(design: Design, sd: float = MEASURED_SD) -> str | None:

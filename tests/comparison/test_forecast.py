@@ -88,6 +88,19 @@ def test_runs_that_have_ended_take_no_more_time(optimcifar: Command, monkeypatch
     assert rows.keys() == {"time"}
 
 
+def test_another_look_at_results_that_are_there_is_announced(
+    optimcifar: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("optimcifar.comparison.forecast.connect", worker_in_this_process)
+    earlier_runs("out", [SGD, ADAM], seconds=60)
+    Design(("sgd", "adam"), "sgd", seeds=(0,)).write(Path("out"))
+    rows = table(optimcifar("compare", SGD, ADAM, "--plan", "--out", "out", "--jobs", 1, *SHAPES).out)
+    assert rows["caution"] == "this is look 2 at these runs: false verdicts up to 10 %"
+    rows = table(optimcifar("compare", SGD, ADAM, "--plan", "--seeds", 1, "--out", "out", "--jobs", 1, *SHAPES).out)
+    assert rows["time"].startswith("none: 2 runs ended before")
+    assert "caution" not in rows
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
