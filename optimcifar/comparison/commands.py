@@ -97,7 +97,7 @@ def compare(args: list[str]) -> int:
     seeds, only_plan, spread_of = (vars(options).pop(name) for name in ("seeds", "plan", "spread_of"))
     if spread_of and not only_plan:
         raise UsageError("--from needs --plan")
-    plan = make_plan(configs, parse_seeds(seeds or str(DEFAULT_SEEDS)), options=of_fit, **vars(options))
+    plan = make_plan(configs, DEFAULT_SEEDS if seeds is None else parse_seeds(seeds), options=of_fit, **vars(options))
     if only_plan:
         return _print_forecast(plan, spread_of)
 
@@ -106,7 +106,7 @@ def compare(args: list[str]) -> int:
     from optimcifar.comparison.forecast import recommendation
     from optimcifar.report.comparison import read_comparison
 
-    if not seeds and (advice := recommendation(plan.design)):
+    if seeds is None and (advice := recommendation(plan.design)):
         print(f"recommended: {advice}")
     ends = train(plan)
     if not all_failed(ends):

@@ -54,7 +54,7 @@ def compare(
         RuntimeError: all runs failed.
     """
     plan = make_plan(
-        map(str, configs),
+        configs,
         seeds,
         baseline=baseline,
         target_acc=target_acc,
@@ -96,8 +96,9 @@ def with_looks(plan: Plan) -> Design:
     Raises:
         RuntimeError: the folder's ``comparison.json`` is damaged.
     """
-    has_results = any(run.status() in ENDED for run in comparison_runs(plan.out))
-    return plan.design.after(Design.read(plan.out), has_results)
+    ended = (run.read_summary() for run in comparison_runs(plan.out))
+    seeds = {summary["seed"] for summary in ended if summary.get("status") in ENDED and summary.get("seed") is not None}
+    return plan.design.after(Design.read(plan.out), seeds)
 
 
 def check_plan(client: Client, plan: Plan) -> list[str]:

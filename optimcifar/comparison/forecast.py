@@ -103,6 +103,8 @@ def _spread(folder: Path | None) -> tuple[float, str]:
     sd = read_comparison(folder).spread
     if math.isnan(sd):
         raise UsageError(f"--from {folder}: no two configurations have {FEWEST_SEEDS} seeds in common")
+    if sd == 0:
+        raise UsageError(f"--from {folder}: the differences have no spread")
     return sd, f"as in {folder}"
 
 

@@ -109,7 +109,7 @@ class Plan:
 
 
 def make_plan(
-    configs: Iterable[str],
+    configs: Iterable[str | Path],
     seeds: Seeds,
     *,
     baseline: str | None = None,
@@ -126,7 +126,10 @@ def make_plan(
     Raises:
         UsageError: an argument is wrong.
     """
-    entries = tuple(parse_entries(configs))
+    for name, given in (("configs", configs), ("options", options)):
+        if isinstance(given, str):
+            raise UsageError(f"{name} must be a list, got {given!r}")
+    entries = tuple(parse_entries(map(str, configs)))
     if not entries:
         raise UsageError("name the configurations to compare: optimcifar compare configs/sgd.yaml ...")
     names = tuple(entry.name for entry in entries)

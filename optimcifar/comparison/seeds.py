@@ -69,9 +69,14 @@ def with_seeds(design: Design, seeds: Seeds, max_seeds: int | None = None, until
 
 def _chosen(seeds: int | Sequence[int]) -> tuple[int, ...]:
     """Return the seeds, given their number or themselves."""
-    chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    if type(seeds) is int:
+        chosen = tuple(range(seeds))
+    elif isinstance(seeds, Sequence) and all(type(seed) is int for seed in seeds):
+        chosen = tuple(seeds)
+    else:
+        raise _wrong_seeds(seeds)
     if not chosen or min(chosen) < 0 or len(set(chosen)) < len(chosen):
-        raise _wrong_seeds(seeds if isinstance(seeds, int) else ",".join(map(str, chosen)))
+        raise _wrong_seeds(seeds if type(seeds) is int else ",".join(map(str, chosen)))
     return chosen
 
 

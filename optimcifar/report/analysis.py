@@ -86,10 +86,16 @@ class Analysis:
         pairs = [Pairs.of(name, self.baseline, values, self.collapsed) for name in others]
         return judge(pairs, self.stages, planned=self.comparisons)
 
+    @cached_property
+    def absent(self) -> list[str]:
+        """The planned configurations that have no run."""
+        present = {run.entry for run in self.runs}
+        return [name for name in self.design.configurations if name not in present]
+
     @property
     def comparisons(self) -> int:
         """The number of planned comparisons with the baseline."""
-        return max(len(self.names), len(self.design.configurations)) - 1
+        return len(self.names) + len(self.absent) - 1
 
     @cached_property
     def gains(self) -> dict[tuple[str, str], Difference]:
@@ -104,7 +110,8 @@ class Analysis:
     @cached_property
     def best(self) -> BestSet:
         """The configurations among which the best one is."""
-        return best_set({name: self.values(name) for name in self.names}, self.collapsed, self.stages)
+        values = {name: self.values(name) for name in self.names} | {name: {} for name in self.absent}
+        return best_set(values, self.collapsed, self.stages)
 
     @cached_property
     def spread(self) -> float:

@@ -19,7 +19,7 @@ from optimcifar.report.configurations import name_configurations
 from optimcifar.report.design import Design, check_target
 from optimcifar.report.records import Record, configuration_records, difference_records, run_records
 from optimcifar.report.sentences import answer, circumstances
-from optimcifar.report.short_table import short_table
+from optimcifar.report.short_table import differences_note, short_table
 from optimcifar.runs.results import RunResult, read_runs
 from optimcifar.text import count
 
@@ -65,7 +65,7 @@ class Comparison(Analysis):
     def _repr_html_(self) -> str:
         """Return the answer and the table for a notebook, without colours, which depend on its theme."""
         table = short_table(self)
-        notes = [f"{circumstances(self)}.", *cautions(self)]
+        notes = [*differences_note(self), f"{circumstances(self)}.", *cautions(self)]
         return "\n".join(
             [
                 *(f"<p>{html.escape(line)}</p>" for line in answer(self)),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from optimcifar.errors import UsageError
 from optimcifar.runs.atomic import write_atomically
@@ -62,21 +63,39 @@ class Design:
         """
         return stages_of_sizes(self.stages) if self.stages else single_stage(seeds)
 
-    def after(self, before: Self | None, has_results: bool) -> Self:
-        """Return the same design, with its looks counted.
+    def after(self, before: Self | None, seeds: Set[int]) -> Self:
+        """Return the same design, with its looks counted: more seeds, or other stages, after results were there.
 
         Args:
             before: the design with which the same folder was used before; None for a new folder.
-            has_results: whether a run of that one has ended.
+            seeds: those of the folder's runs that have ended.
         """
-        if before is None or not (before.seeds or before.stages):  # version 0.1.0 did not write them
+        if before is None:
             return self
         same = (self.seeds, self.stages) == (before.seeds, before.stages)
-        return replace(self, looks=before.looks + (has_results and not same))
+        anew = self.stages != before.stages or not seeds >= frozenset(self.seeds)
+        return replace(self, looks=before.looks + bool(seeds and anew and not same))
 
     def write(self, folder: Path) -> None:
         """Write it into a comparison's folder, which is created if it does not exist."""
         write_atomically(folder / _FILE, json.dumps(asdict(self)) + "\n")
+
+    def check(self) -> None:
+        """Refuse what no comparison was asked for.
+
+        Raises:
+            ValueError: a value is out of range.
+            TypeError: a value has the wrong type.
+        """
+        check_target(self.target_acc)
+        if not all(isinstance(name, str) for name in (*self.configurations, self.baseline or "", self.until)):
+            raise TypeError("a name is not text")
+        if not all(type(number) is int for number in (*self.seeds, *self.stages, self.looks)):
+            raise TypeError("a number is not whole")
+        if min((*self.seeds, self.looks - 1), default=0) < 0 or self.until not in get_args(Until):
+            raise ValueError("a value is out of range")
+        if any(later <= earlier for earlier, later in itertools.pairwise((0, *self.stages))):
+            raise ValueError("stages do not increase")
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
@@ -91,7 +110,9 @@ class Design:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             lists = {name: tuple(values[name]) for name in ("configurations", "seeds", "stages") if name in values}
-            return cls(**values | lists | {"configurations": lists["configurations"]})
+            design = cls(**values | lists | {"configurations": lists["configurations"]})
+            design.check()
+            return design
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RuntimeError(f"{path} is damaged: remove it, and name the --baseline again") from error
 
@@ -102,5 +123,5 @@ def check_target(accuracy: float | None) -> None:
     Raises:
         UsageError: it is not an accuracy above 0.
     """
-    if accuracy is not None and not 0 < accuracy <= 1:
+    if accuracy is not None and not (isinstance(accuracy, (int, float)) and 0 < accuracy <= 1):
         raise UsageError(f"--target_acc must be greater than 0 and at most 1, got {accuracy}")

@@ -47,7 +47,10 @@ def to_csv(records: Sequence[Record]) -> str:
 def _run_record(run: RunResult, analysis: Analysis) -> Record:
     record: Record = {"configuration": run.name, "seed": run.seed, "status": run.status, "epochs": run.epochs}
     record |= {name: run.hyperparameters.get(name) for name in analysis.differing}
-    record |= {"diverged_step": run.summary.get("diverged_step"), "at_chance": analysis.is_at_chance(run)}
+    record |= {
+        "diverged_step": run.summary.get("diverged_step"),
+        "at_chance": run.status == "finished" and analysis.is_at_chance(run),
+    }
     record |= {"train_loss": run.final("train_loss"), "val_loss": run.final("val_loss")}
     record |= {name: metric_of(run, name) for name in METRICS if name != "train_loss"}
     record["best_val_acc"], record["best_epoch"] = analysis.best_epoch(run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from optimcifar.report.analysis import Analysis, Configuration
 from optimcifar.statistics.estimates import LEVEL
@@ -31,18 +31,20 @@ def answer(analysis: Analysis) -> list[str]:
 
 def _verdicts(analysis: Analysis) -> list[str]:
     baseline = analysis.baseline
+    collapses = {row.name: "".join(f"; {part}" for part in collapse(row)) for row in analysis.configurations}
     better = sorted((d for d in analysis.differences if d.verdict == BETTER), key=lambda d: -d.mean)
     worse = sorted((d for d in analysis.differences if d.verdict == WORSE), key=lambda d: d.mean)
-    parts = [f"{_named(better)} better than {baseline}"] if better else []
-    parts += [f"{_named(worse)} worse{'' if better else f' than {baseline}'}"] if worse else []
+    parts = [f"{_named(better, collapses)} better than {baseline}"] if better else []
+    parts += [f"{_named(worse, collapses)} worse{'' if better else f' than {baseline}'}"] if worse else []
     if parts:
         return [f"{'; '.join(parts)}."]
     return [f"No configuration is shown to differ from {baseline}."]
 
 
-def _named(differences: Sequence[Difference]) -> str:
+def _named(differences: Sequence[Difference], collapses: Mapping[str, str]) -> str:
     """Write ``muon (+0.063 [+0.052, +0.074]) is``, or several of them and their number."""
-    named = [f"{d.configuration} ({signed_interval(d)})" for d in differences[:_MOST_NAMES]]
+    shown = differences[:_MOST_NAMES]
+    named = [f"{d.configuration} ({signed_interval(d)}{collapses[d.configuration]})" for d in shown]
     if more := len(differences) - _MOST_NAMES:
         named += [f"{more} more"] * (more > 0)
     return f"{conjunction(named)} {'is' if len(differences) == 1 else 'are'}"
@@ -54,7 +56,10 @@ def _best(analysis: Analysis) -> list[str]:
     if not best.members:
         return [f"The best cannot be told: {'; '.join(left_out)}."]
     if len(best.members) == 1 and not left_out:
-        return [f"With {percent(LEVEL)} confidence the best is {best.members[0]}, which is told from all others."]
+        line = f"With {percent(LEVEL)} confidence the best is {best.members[0]}, which is told from all others"
+        shown = analysis.difference(best.members[0])
+        one_sided = shown is not None and not shown.is_decided
+        return [f"{line}, by one-sided tests, which need less than a verdict." if one_sided else f"{line}."]
     which = "the best of those that can be compared" if left_out else "the best"
     among = "is" if len(best.members) == 1 else "is among:"
     line = f"With {percent(LEVEL)} confidence {which} {among} {', '.join(best.members)}"
@@ -63,13 +68,16 @@ def _best(analysis: Analysis) -> list[str]:
 
 def _undecided(analysis: Analysis) -> list[str]:
     undecided = [found for found in analysis.differences if not found.is_decided]
-    if not undecided:
+    number = len(undecided) + len(analysis.absent)
+    if not number:
         return []
-    number, of = len(undecided), count(analysis.comparisons, "comparison")
-    line = f"{number} of {of} {'is' if number == 1 else 'are'} undecided"
+    line = f"{number} of {analysis.comparisons} comparisons {'is' if number == 1 else 'are'} undecided"
+    if analysis.comparisons == 1:
+        line = "The comparison is undecided"
     needed = sorted({analysis.seeds_needed(d) for d in undecided if d.verdict == NO_DIFFERENCE})
     verdicts = {found.configuration: found.verdict for found in undecided if found.verdict.startswith(WITHHELD)}
     withheld = {name: verdict.removeprefix(WITHHELD) for name, verdict in verdicts.items()}
+    withheld |= dict.fromkeys(analysis.absent, "no run has a result")
     reasons = []
     if needed:
         range_needed = " to ".join(seeds_text(seeds) for seeds in dict.fromkeys((needed[0], needed[-1])))
@@ -96,15 +104,18 @@ def methods(analysis: Analysis) -> list[str]:
     if analysis.gains:
         lines.append(
             f"Averaged weights (swa: equal weights, ema: exponential) are compared with the final weights of the same "
-            f"runs in the same way: a second family of {count(len(analysis.gains), 'verdict')}, with "
-            f"{percent(FALSE_VERDICTS)} of its own."
+            f"runs by the same tests: a second family of {count(len(analysis.gains), 'verdict')}, with Holm's "
+            f"{percent(FALSE_VERDICTS)} for itself."
         )
     return [*lines, *_intervals(analysis)]
 
 
 def _family(analysis: Analysis) -> str:
     number = analysis.comparisons
-    each = f"{percent(FALSE_VERDICTS)} for all {number} verdicts together; each interval at the level of its step"
+    share = percent(FALSE_VERDICTS)
+    each = f"{share} for all {number} verdicts together; each interval at the level of its step"
+    if number == 1:
+        each = f"{share} for the verdict"
     return (
         f"The {MEASURES[analysis.measure]} of the final weights is compared with that of {analysis.baseline}, paired "
         f"by seed, by two-sided paired t-tests (scipy.stats.ttest_1samp): Holm, {each}. There is no verdict with "
@@ -121,7 +132,7 @@ def _stages(analysis: Analysis) -> str:
 
 def _power(analysis: Analysis) -> str:
     if math.isnan(analysis.smallest_difference):
-        return "There are too few pairs to say which difference could have been shown."
+        return "Which difference could have been shown is not known: nothing is known of the spread of differences."
     return (
         f"A true difference of {analysis.smallest_difference:.3f} would have been shown with 80 % power, by up to "
         f"{count(analysis.seeds_shown, 'seed')}: the typical standard deviation of paired differences is "
@@ -145,21 +156,25 @@ def _intervals(analysis: Analysis) -> list[str]:
 def verdict_text(configuration: Configuration) -> str:
     """Return the verdict, and how many runs diverged or ended at chance: ``worse; diverged in 2 of 5 seeds``."""
     verdict = configuration.difference.verdict if configuration.difference else "baseline"
-    parts = [verdict]
+    return "; ".join([verdict, *collapse(configuration)])
+
+
+def collapse(configuration: Configuration) -> list[str]:
+    """Return how many runs diverged or ended at chance: ``diverged in 2 of 5 seeds``."""
     runs = count(configuration.seeds, "seed") if configuration.seeds else count(configuration.runs, "run")
-    if configuration.diverged:
-        parts.append(f"diverged in {configuration.diverged} of {runs}")
-    if configuration.at_chance:
-        parts.append(f"at chance in {configuration.at_chance} of {runs}")
-    return "; ".join(parts)
+    numbers = {"diverged": configuration.diverged, "at chance": configuration.at_chance}
+    return [f"{what} in {number} of {runs}" for what, number in numbers.items() if number]
 
 
 def signed_interval(value: Difference) -> str:
     """Write ``+0.063 [+0.052, +0.074]``; nothing without pairs."""
     if math.isnan(value.mean):
         return ""
-    interval = f" [{value.low:+.3f}, {value.high:+.3f}]" if math.isfinite(value.low) else ""
-    return f"{value.mean:+.3f}{interval}"
+    if math.isnan(value.low):
+        return f"{value.mean:+.3f}"
+    # A bound that is not zero is not written as zero.
+    digits = 3 if not value.is_decided or min(abs(value.low), abs(value.high)) >= 0.0005 else 5
+    return f"{value.mean:+.3f} [{value.low:+.{digits}f}, {value.high:+.{digits}f}]"
 
 
 def circumstances(analysis: Analysis) -> str:
@@ -173,8 +188,8 @@ def circumstances(analysis: Analysis) -> str:
     ):
         found = list(dict.fromkeys(str(run.summary[key]) for run in analysis.runs if key in run.summary))
         parts += [f"{text} {' and '.join(found)}"] * bool(found)
-    ended = [run for name in analysis.names for run in analysis.ended(name)]
-    epochs = sorted({run.epochs for run in ended or analysis.runs})
+    finished = [run for run in analysis.runs if run.status == "finished"]
+    epochs = sorted({run.epochs for run in finished or analysis.runs})
     parts.append(f"{' or '.join(map(str, epochs))} epoch{'' if epochs == [1] else 's'}")
     found_versions = [run.summary["versions"] for run in analysis.runs if "versions" in run.summary]
     versions = found_versions[0] if found_versions else {}

@@ -18,13 +18,25 @@ def short_table(analysis: Analysis) -> dict[str, list[str]]:
     return {head: cells for head in rows[0] if any(cells := [row[head] for row in rows])}
 
 
+def differences_note(analysis: Analysis) -> list[str]:
+    """Say what the column of differences shows; nothing without it."""
+    if not any(_difference(row, analysis) for row in analysis.configurations):
+        return []
+    parts = [f"Differences from {analysis.baseline}, paired by seed"]
+    if any(math.isfinite(found.high) for found in analysis.differences):
+        parts.append("± half of their intervals")
+    if any("(" in _difference(row, analysis) for row in analysis.configurations):
+        parts.append("with the number of pairs where one of the two has other seeds as well")
+    return [f"{', '.join(parts)}."]
+
+
 def _cells(row: Configuration, analysis: Analysis) -> dict[str, str]:
-    difference, measure = row.difference, analysis.measure
+    measure = analysis.measure
     return {
         "configuration": row.name,
         "seeds": f"{row.seeds}/{row.seeds + row.not_finished}" if row.not_finished else str(row.seeds),
         measure.replace("_", " "): _accuracy(row.metrics[measure]),
-        "difference": _plus_minus(difference.mean, difference.high) if difference else "",
+        "difference": _difference(row, analysis),
         "verdict": _verdict(row, compared=len(analysis.names) > 1),
         "s/run": _seconds(row.costs["train_seconds"]),
         "diverged": str(row.diverged or ""),
@@ -35,6 +47,16 @@ def _accuracy(value: Estimate) -> str:
     if value.missing:
         return "missing"
     return "" if math.isnan(value.mean) else f"{value.mean:.3f}"
+
+
+def _difference(row: Configuration, analysis: Analysis) -> str:
+    """Write a difference, and the number of pairs where either side has other seeds as well: ``+0.063 ± 0.011 (5)``."""
+    found = row.difference
+    if found is None:
+        return ""
+    seeds = {row.seeds, len(analysis.values(analysis.baseline))}
+    pairs = f" ({found.n})" if found.n and seeds != {found.n} else ""
+    return _plus_minus(found.mean, found.high) + pairs
 
 
 def _plus_minus(mean: float, high: float) -> str:

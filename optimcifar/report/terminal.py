@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from rich.console import Group
@@ -12,7 +11,7 @@ from optimcifar.console import OutputConsole
 from optimcifar.report.analysis import Analysis
 from optimcifar.report.cautions import cautions
 from optimcifar.report.sentences import answer, circumstances
-from optimcifar.report.short_table import short_table
+from optimcifar.report.short_table import differences_note, short_table
 from optimcifar.statistics.verdicts import BETTER, WORSE
 
 _STYLES = {BETTER: "green", WORSE: "red"}
@@ -28,7 +27,7 @@ def print_results(analysis: Analysis, page: Path) -> None:
         page: the file of the whole report, which is named in the last line.
     """
     console = OutputConsole()
-    notes = [*_differences(analysis), f"{circumstances(analysis)}.", *cautions(analysis)]
+    notes = [*differences_note(analysis), f"{circumstances(analysis)}.", *cautions(analysis)]
     for parts in ([*map(console.text, answer(analysis))], [_table(analysis, console)], [*map(console.text, notes)]):
         if parts:
             console.print(Group(*parts))
@@ -45,9 +44,3 @@ def _table(analysis: Analysis, console: OutputConsole) -> Table:
     for row in zip(*columns.values(), strict=True):
         table.add_row(*(console.text(cell, _STYLES.get(cell.partition(";")[0], "")) for cell in row))
     return table
-
-
-def _differences(analysis: Analysis) -> list[str]:
-    if not any(math.isfinite(found.high) for found in analysis.differences):
-        return []
-    return [f"Differences from {analysis.baseline}, paired by seed, ± half of their intervals."]

@@ -68,14 +68,14 @@ def _compare_with_highest(
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Return p-values for being below the highest, which has 1 itself, and why others cannot be compared with it.
 
-    The highest is that with the highest mean among those that share enough seeds with the most others: one without
-    seeds in common with the others would leave all of them without a comparison.
+    The highest is that with the highest mean among those that have enough values in common with the most others: one
+    without seeds in common, or with a collapse in few seeds, would leave all others without a comparison.
     """
     obstacles: dict[str, str] = {}
     partners: Counter[str] = Counter()
     for pair in itertools.combinations(names, 2):
         sample = Pairs.of(*pair, values, collapsed).among(seeds)
-        partners.update(pair if sample.enough else ())
+        partners.update(() if sample.lack else pair)
         obstacles |= dict.fromkeys(pair, sample.obstacle) if sample.obstacle else {}
     if not partners:
         return {}, obstacles

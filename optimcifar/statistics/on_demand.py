@@ -11,7 +11,6 @@ from optimcifar.statistics.verdicts import Difference, is_hopeless
 
 # Fewer have no spread, and runs that failed mostly fail again.
 _FEWEST_VALUES = 2
-_TOO_FEW = "too few runs with a result"
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class NextSeeds:
 
 
 def seeds_for_verdicts(differences: Sequence[Difference], planned: int, stages: Sequence[Stage]) -> NextSeeds:
-    """Give the next seeds to the configurations that they may bring a verdict, and to the baseline.
+    """Give the next seeds to the baseline, and to the configurations for which they may bring a verdict.
 
     Args:
         differences: the differences from the baseline so far.
@@ -41,7 +40,7 @@ def seeds_for_verdicts(differences: Sequence[Difference], planned: int, stages: 
         if found.is_decided:
             reasons[found.configuration] = found.verdict
         elif found.n < _FEWEST_VALUES:
-            reasons[found.configuration] = _TOO_FEW
+            reasons[found.configuration] = f"too few results in common with {found.baseline}"
         elif is_hopeless(found, undecided, stages):
             reasons[found.configuration] = f"{len(stages[-1].seeds)} seeds would hardly bring a verdict"
     going_on = [found for found in differences if found.configuration not in reasons]
@@ -57,6 +56,8 @@ def seeds_for_best(best: BestSet, values: Values) -> NextSeeds:
         values: the measured values by configuration and seed, in which ``best`` was found.
     """
     reasons = dict.fromkeys(best.below, "below the best")
-    reasons |= {name: _TOO_FEW for name in best.not_comparable if len(values[name]) < _FEWEST_VALUES}
+    reasons |= {
+        name: "too few runs with a result" for name in best.not_comparable if len(values.get(name, {})) < _FEWEST_VALUES
+    }
     going_on = [name for name in values if name not in reasons]
     return NextSeeds(going_on if len(going_on) > 1 else [], reasons)

@@ -100,20 +100,22 @@ class Sample:
         return self.n > 0 and all(abs(difference) <= _ROUNDING for difference in self.differences)
 
     @cached_property
-    def enough(self) -> bool:
-        """Whether there are enough pairs, and no value is missing."""
-        return self.n >= FEWEST_SEEDS and all(map(math.isfinite, self.differences))
+    def lack(self) -> str | None:
+        """Why there are not enough values for a test; None if there are."""
+        if self.n < FEWEST_SEEDS:
+            return TOO_FEW_SEEDS
+        if not all(map(math.isfinite, self.differences)):
+            return "a value is missing"
+        if self.collapsed and self.n < FEWEST_WITH_COLLAPSE:
+            return f"a run collapsed, and there are fewer than {FEWEST_WITH_COLLAPSE} seeds"
+        return None
 
     @cached_property
     def obstacle(self) -> str | None:
         """Why no test can be made; None if one can."""
-        if not self.enough:
-            return TOO_FEW_SEEDS if self.n < FEWEST_SEEDS else "a value is missing"
-        if self.collapsed and self.n < FEWEST_WITH_COLLAPSE:
-            return f"a run collapsed, and there are fewer than {FEWEST_WITH_COLLAPSE} seeds"
-        if max(self.differences) - min(self.differences) <= _ROUNDING and not self.equal:
+        if self.lack is None and not self.equal and max(self.differences) - min(self.differences) <= _ROUNDING:
             return "the same difference for every seed"
-        return None
+        return self.lack
 
     def p(self, alternative: Literal["two-sided", "greater"] = "two-sided") -> float:
         """Return the p-value of a paired t-test; 1 without any difference, or if no test can be made.

@@ -123,6 +123,19 @@ def test_share_of_seeds_that_reached_the_target_counts_every_run_that_is_over(wi
     assert 0 < abs(drawn[0] - drawn[1]) < 0.02
 
 
+def test_runs_that_all_diverged_are_carried_on_with_the_others(tmp_path: Path) -> None:
+    for seed in range(2):
+        make_run(tmp_path / f"runs/sgd/seed-{seed}", seed, [0.2, 0.3, 0.4])
+        make_run(tmp_path / f"runs/wild/seed-{seed}", seed, [0.3][: 1 - seed], status="diverged")
+    charts = charts_of(read_comparison(tmp_path, target_acc=0.25))
+    assert column(charts["val_acc_by_epoch"], "means", "val_acc", configuration="wild") == [0.2] * 3
+    assert column(charts["val_acc_by_epoch"], "means", "seconds", configuration="wild") == [2, 4, 6]
+    shares = column(charts["target_by_epoch"], "target_by_epoch", "share", configuration="wild")
+    assert shares == [0, 0.5, 0.5]
+    assert column(charts["target_by_epoch"], "target_by_epoch", "epoch", configuration="wild") == [0, 1, 3]
+    assert column(charts["target_by_seconds"], "target_by_seconds", "seconds", configuration="wild") == [0, 2, 6]
+
+
 def test_differences_have_their_intervals_seeds_verdicts_and_what_could_not_be_shown(tmp_path: Path) -> None:
     finals = {
         "sgd": [0.50, 0.52, 0.48, 0.51, 0.49],

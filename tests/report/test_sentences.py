@@ -99,7 +99,7 @@ CASES: dict[str, tuple[dict[str, Seeds | Sequence[float]], list[str]]] = {
     ),
     "always diverged, enough seeds": (
         {"a": BASE, "b": Seeds([NAN] * 5, diverged=range(5))},
-        ["b (-0.510 [", "is worse than a", "| worse; diverged in 5 of 5 seeds |"],
+        ["b (-0.510 [", "; diverged in 5 of 5 seeds) is worse than a.", "| worse; diverged in 5 of 5 seeds |"],
     ),
     "at chance": (
         {"a": BASE, "b": [0.1, 0.1, 0.11, 0.09, 0.1]},
@@ -118,7 +118,7 @@ CASES: dict[str, tuple[dict[str, Seeds | Sequence[float]], list[str]]] = {
         [
             "With 95 % confidence the best of those that can be compared is b; "
             "not comparable: c (no run has a result).",
-            "1 of 2 comparisons is undecided",
+            "1 of 2 comparisons is undecided: no verdict on c (fewer than 3 seeds in common).",
         ],
     ),
     "better where both have seeds": (
@@ -128,6 +128,13 @@ CASES: dict[str, tuple[dict[str, Seeds | Sequence[float]], list[str]]] = {
     "one without validation": (
         {"a": BASE, "b": shifted(0.1), "c": Seeds([NAN] * 5)},
         ["the best of those that can be compared is b; not comparable: c (a value is missing).", "no verdict on c ("],
+    ),
+    "the highest collapsed in few seeds": (
+        {"a": BASE[:3], "b": Seeds([0.95, 0.95, 0.1]), "c": [0.65, 0.66, 0.64]},
+        [
+            "the best of those that can be compared is c; "
+            "not comparable: b (a run collapsed, and there are fewer than 5 seeds).",
+        ],
     ),
     "the same difference": (
         {"a": [0.25, 0.5, 0.625], "b": [0.375, 0.625, 0.75]},
@@ -175,6 +182,19 @@ def test_a_verdict_is_withheld_only_where_a_collapse_meets_few_seeds(report: Rep
     assert few.rows["b"]["verdict"] == (
         "withheld: a run collapsed, and there are fewer than 5 seeds; diverged in 1 of 4 seeds"
     )
+
+
+def test_planned_configurations_without_a_run_are_named(report: Reporter) -> None:
+    found = report({"a": BASE, "b": shifted(0.1), "c": Seeds([]), "d": Seeds([])}).text
+    assert "the best of those that can be compared is b; not comparable: c, d (no run has a result)." in found
+    assert "2 of 3 comparisons are undecided: no verdict on c, d (no run has a result)." in found
+
+
+def test_a_one_sided_test_that_needs_less_than_a_verdict_is_called_so(report: Reporter) -> None:
+    found = report({"a": [0.600, 0.601, 0.602], "b": [0.609, 0.605, 0.614]}).text
+    assert "No configuration is shown to differ from a." in found
+    assert "which is told from all others, by one-sided tests, which need less than a verdict." in found
+    assert "The comparison is undecided: at the differences measured, it would need about " in found
 
 
 def test_the_pairs_are_those_of_both(report: Reporter) -> None:

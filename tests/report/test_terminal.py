@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import make_comparison, make_run
+from helpers import make_comparison, make_run, unwrapped
 
 from optimcifar import read_comparison
 from optimcifar.report.short_table import short_table
@@ -82,6 +82,17 @@ def test_runs_that_diverged_collapsed_or_are_not_over_are_counted(
     assert rows["low"][1:3] == ["1/2", "0.100"]
     assert short_table(read_comparison(tmp_path))["verdict"][-1].endswith("; 1 at chance")
     assert "1 run is not over, and left out" in text
+
+
+def test_pairs_are_shown_where_one_side_has_other_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_named_runs(
+        tmp_path, {"sgd": [0.50, 0.52, 0.48, 0.90], "adam": [0.60, 0.63, 0.57], "muon": [0.4, 0.5, 0.6, 0.7]}
+    )
+    text = printed(tmp_path, capsys)
+    cells = {row[0]: row[3] for row in table(text)}
+    assert cells["adam"].endswith(" (3)")
+    assert "(" not in cells["muon"]
+    assert "with the number of pairs where one of the two has other seeds" in unwrapped(text)
 
 
 @pytest.mark.parametrize("columns", [80, 44])

@@ -31,7 +31,7 @@ def test_only_open_and_hopeful_comparisons_and_the_baseline_get_more_seeds() -> 
         "rprop": "worse",
         "rmsprop": hopeless,
         "twin": hopeless,
-        "broken": "too few runs with a result",
+        "broken": "too few results in common with sgd",
     }
 
 

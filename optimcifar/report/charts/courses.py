@@ -15,12 +15,13 @@ from optimcifar.runs.results import RunResult
 
 @dataclass(frozen=True)
 class Course:
-    """A run that finished or diverged, up to the last epoch of its configuration.
+    """A run that finished or diverged, up to the last epoch of its configuration, or of all if a run of it diverged.
 
     Attributes:
         run: the run.
         number: tells it from other runs of its configuration.
-        seconds: seconds of training after each epoch. An epoch that it did not reach takes the others' mean.
+        seconds: seconds of training after each epoch. An epoch that it did not reach takes the others' mean, or that of
+            the epochs before.
     """
 
     run: RunResult
@@ -31,8 +32,8 @@ class Course:
 class Courses:
     """The courses of all runs that are over.
 
-    A run that diverged keeps its last value up to the last epoch of its configuration, so that a mean is never of the
-    survivors alone.
+    A run that diverged keeps its last value up to the last epoch of all runs, so that a mean is never of the survivors
+    alone.
 
     Args:
         analysis: what the runs show.
@@ -44,7 +45,9 @@ class Courses:
     @cached_property
     def by_name(self) -> dict[str, list[Course]]:
         """The courses of every configuration."""
-        return {name: _courses(self._analysis.ended(name)) for name in self._analysis.names}
+        ended = {name: self._analysis.ended(name) for name in self._analysis.names}
+        longest = max((len(run.rows) for runs in ended.values() for run in runs), default=0)
+        return {name: _courses(runs, longest) for name, runs in ended.items()}
 
     @property
     def last_epoch(self) -> int:
@@ -107,11 +110,13 @@ class Courses:
         return measured + [last] * (len(course.seconds) - len(measured))
 
 
-def _courses(runs: list[RunResult]) -> list[Course]:
-    # A run that diverged in its first epoch has no row, but is at chance level after it.
-    length = max((max(len(run.rows), run.status == "diverged") for run in runs), default=0)
+def _courses(runs: list[RunResult], longest: int) -> list[Course]:
+    # A run that diverged goes on as long as any run. One without a row is at chance level after its first epoch.
+    diverged = any(run.status == "diverged" for run in runs)
+    length = max((len(run.rows) for run in runs), default=0) if not diverged else max(longest, 1)
     times = [[run.rows[epoch]["seconds"] for run in runs if len(run.rows) > epoch] for epoch in range(length)]
-    usual = [statistics.fmean(own) if own else 0.0 for own in times]
+    known = [statistics.fmean(own) for own in times if own]
+    usual = known + [statistics.fmean(known) if known else 0.0] * (length - len(known))
     courses = []
     for number, run in enumerate(runs):
         own = [row["seconds"] for row in run.rows] + usual[len(run.rows) :]

@@ -9,8 +9,8 @@ from typing import Literal
 import altair as alt
 
 from optimcifar.report.analysis import Analysis
+from optimcifar.report.charts.courses import Course, Courses
 from optimcifar.report.charts.style import Figure, Style, Values, epoch_axis, tooltip
-from optimcifar.runs.results import RunResult
 
 _OVER = {"epoch": "epoch", "seconds": "seconds of training"}
 
@@ -45,10 +45,13 @@ def share_reached(style: Style, analysis: Analysis, over: Literal["epoch", "seco
 
 def _shares(analysis: Analysis, target: float, over: str) -> Values:
     apart = min(_APART, _ALTOGETHER / len(analysis.names))
+    courses = Courses(analysis).by_name
     values: Values = []
     for number, name in enumerate(analysis.names):
-        ended = [(run, run.to_target(target)) for run in analysis.ended(name)]
-        known = [(_length(run, over), found[over == "seconds"]) for run, found in ended if not math.isnan(found[0])]
+        ended = [(course, course.run.to_target(target)) for course in courses[name]]
+        known = [
+            (_length(course, over), found[over == "seconds"]) for course, found in ended if not math.isnan(found[0])
+        ]
         if not known:
             continue
         times = sorted(time for _, time in known if math.isfinite(time))
@@ -62,6 +65,6 @@ def _shares(analysis: Analysis, target: float, over: str) -> Values:
     return values
 
 
-def _length(run: RunResult, over: str) -> float:
-    """Return how long a run was, in epochs or seconds of training."""
-    return sum(row["seconds"] for row in run.rows) if over == "seconds" else float(run.epochs)
+def _length(course: Course, over: str) -> float:
+    """Return how long a run was, in epochs or seconds of training; one that diverged goes on with the others."""
+    return course.seconds[-1] if over == "seconds" else float(len(course.seconds))
