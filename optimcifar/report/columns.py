@@ -45,7 +45,7 @@ def verdict_columns(analysis: Analysis) -> list[Column]:
     measure = analysis.measure.replace("_", " ")
     columns = [
         _NAME,
-        Column(VERDICT, verdict_text, verdict_text),
+        *([Column(VERDICT, verdict_text, verdict_text)] if len(analysis.names) > 1 else []),
         Column(f"Δ {measure} vs {analysis.baseline}", _difference, _difference_text),
         _metric(measure, analysis.measure),
         Column("pairs", _pairs, lambda row: str(_pairs(row) or "")),

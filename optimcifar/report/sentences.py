@@ -196,13 +196,13 @@ def circumstances(analysis: Analysis) -> str:
     parts += [f"{name} {versions[name]}" for name in ("optimcifar", "torch", "lightning") if name in versions]
     if any(other != versions for other in found_versions):
         parts.append("and other versions in some runs")
-    parts.append(_seeds_text(sorted({run.seed for run in analysis.runs if run.seed is not None})))
+    parts.append(_seed_numbers(sorted({run.seed for run in analysis.runs if run.seed is not None})))
     if unseeded := sum(run.seed is None for run in analysis.runs):
         parts.append(f"{count(unseeded, 'run')} without a seed, not paired")
     return "; ".join(parts)
 
 
-def _seeds_text(seeds: Sequence[int]) -> str:
+def _seed_numbers(seeds: Sequence[int]) -> str:
     """Write ``seeds 0 to 9``, or ``seeds 0, 1, 7``."""
     if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
         return f"seeds {seeds[0]} to {seeds[-1]}"
