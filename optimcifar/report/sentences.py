@@ -45,8 +45,8 @@ def _named(differences: Sequence[Difference], collapses: Mapping[str, str]) -> s
     """Write ``muon (+0.063 [+0.052, +0.074]) is``, or several of them and their number."""
     shown = differences[:_MOST_NAMES]
     named = [f"{d.configuration} ({signed_interval(d)}{collapses[d.configuration]})" for d in shown]
-    if more := len(differences) - _MOST_NAMES:
-        named += [f"{more} more"] * (more > 0)
+    if len(shown) < len(differences):
+        named.append(f"{len(differences) - len(shown)} more")
     return f"{conjunction(named)} {'is' if len(differences) == 1 else 'are'}"
 
 
