@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from helpers import CONFIGS, Command, quiet_trainer
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR, CyclicLR, OneCycleLR
@@ -153,7 +154,7 @@ KINDS = {
     "lazy layers": Kind(
         Lazy, ["schedule   none", "epoch 1/2", "epoch 2/2"], parameters="parameters unknown before the first batch"
     ),
-    "Lightning's logger": Kind(Plain, ["schedule   none", "epoch 1/2", "epoch 2/2"], {"logger": True}),
+    "Lightning's logger": Kind(Plain, ["schedule   none", "epoch 1/2", "epoch 2/2"], {"logger": CSVLogger(".")}),
     "names of this package": Kind(
         Validated,
         [
