@@ -16,6 +16,10 @@ from hypothesis import strategies as st
 # A data root that ends every run before training: its archive is damaged.
 DAMAGED_ROOT = "damaged"
 
+# The last root counts, so no run can start training; so does the last number of devices, of which more than one would
+# start processes.
+NO_TRAINING = ("--data", "CIFAR10DataModule", "--data.root", DAMAGED_ROOT, "--trainer.devices", "1")
+
 
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
@@ -86,8 +90,7 @@ def test_any_command_line_is_refused_in_three_lines(
 ) -> None:
     options = invalid_words(given_options)
     if command in ("fit", "schedule"):
-        # The last root counts, so no run can start training.
-        options += ["--data", "CIFAR10DataModule", "--data.root", DAMAGED_ROOT]
+        options += NO_TRAINING
     assert_refused(optimcifar, damaged, command, *options)
 
 
@@ -129,8 +132,7 @@ def configurations(draw: st.DrawFn) -> str:
 @given(text=configurations())
 def test_any_configuration_is_refused_in_three_lines(text: str, optimcifar: Command, damaged: Path) -> None:
     (damaged / "config.yaml").write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
-    end = ("--data", "CIFAR10DataModule", "--data.root", DAMAGED_ROOT)
-    assert_refused(optimcifar, damaged, "fit", "--config", "config.yaml", *end)
+    assert_refused(optimcifar, damaged, "fit", "--config", "config.yaml", *NO_TRAINING)
 
 
 BROKEN = {
