@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from optimcifar.report.analysis import Analysis
+from optimcifar.report.sentences import the_best
 from optimcifar.statistics.on_demand import NextSeeds, seeds_for_best, seeds_for_verdicts
 from optimcifar.text import count, grouped
 
@@ -55,8 +56,7 @@ def _state(analysis: Analysis) -> str:
         best = analysis.best
         if not best.members:
             return "the best cannot be told"
-        which = "the best of those that can be compared" if best.not_comparable else "the best"
-        return f"{which} is {'among ' * (len(best.members) > 1)}{', '.join(best.members)}"
+        return f"{the_best(best)} is {'among ' * (len(best.members) > 1)}{', '.join(best.members)}"
     return f"{sum(found.is_decided for found in analysis.differences)} of {count(analysis.comparisons, 'verdict')}"
 
 

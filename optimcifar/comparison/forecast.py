@@ -21,7 +21,6 @@ from optimcifar.report.design import Design
 from optimcifar.runs.folder import ENDED, RunFolder
 from optimcifar.statistics.power import MEASURED_SD, MOST_SEEDS, seeds_needed, smallest_difference
 from optimcifar.statistics.samples import FEWEST_SEEDS
-from optimcifar.statistics.stages import FALSE_VERDICTS
 from optimcifar.text import conjunction, count, listing, percent
 
 # The differences whose seeds are listed.
@@ -65,10 +64,10 @@ def forecast(plan: Plan, spread_of: Path | None = None) -> Iterator[str]:
         yield _row("could show", f"{_shown(plan.design, sd)}, {source}")
         yield _row("needed", _needed(plan.design, sd))
         yield _row("recommended", recommendation(plan.design, sd) or "no more seeds")
-        if (looks := with_looks(plan).looks) > 1:
-            yield _row(
-                "caution", f"this is look {looks} at these runs: false verdicts up to {percent(looks * FALSE_VERDICTS)}"
-            )
+        design = with_looks(plan)
+        if design.looks > 1:
+            most = percent(design.false_verdicts)
+            yield _row("caution", f"this is look {design.looks} at these runs: false verdicts up to {most}")
 
 
 def recommendation(design: Design, sd: float = MEASURED_SD) -> str | None:

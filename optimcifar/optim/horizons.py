@@ -88,7 +88,7 @@ def whole_epochs(trainer: Trainer) -> float:
 
 
 def _epochs_and_steps(trainer: Trainer) -> tuple[int, float]:
-    """Return how many epochs a run begins, and how many steps these have if none is cut short."""
+    """Return the number of epochs that a run starts, and of the steps in them if the last one is whole."""
     epochs, max_steps = _epochs(trainer), math.inf if trainer.max_steps == -1 else trainer.max_steps
     steps, epoch = _steps_made_otherwise(trainer), 0
     while steps < max_steps and epoch < epochs:

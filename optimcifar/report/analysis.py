@@ -213,11 +213,6 @@ class Analysis:
         """Return whether a run diverged or ended at chance level."""
         return run.status == "diverged" or self.is_at_chance(run)
 
-    def best_epoch(self, run: RunResult) -> tuple[float, int | None]:
-        """Return a run's best validation accuracy and its epoch, from 1; NaN and None without validation."""
-        best, epoch = run.best()
-        return best, epoch or None
-
 
 @dataclass(frozen=True)
 class Target:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from optimcifar.report.analysis import Analysis
 from optimcifar.runs.results import RunResult
-from optimcifar.statistics.stages import FALSE_VERDICTS
 from optimcifar.text import count, listing, percent
 
 #: The hashes in a run's summary that show whether two runs started alike, and what differs if they are not equal.
@@ -27,10 +26,9 @@ def cautions(analysis: Analysis) -> list[str]:
 
 
 def _looks(analysis: Analysis) -> list[str]:
-    looks = analysis.design.looks
+    looks, most = analysis.design.looks, percent(analysis.design.false_verdicts)
     if looks == 1:
         return []
-    most = percent(looks * FALSE_VERDICTS)
     return [f"Looked at {looks} times, the seeds planned anew each time: false verdicts up to {most}."]
 
 

@@ -55,6 +55,11 @@ class Design:
         last = self.planned_stages(self.seeds)[-1]
         return (len(self.configurations) - 1) * FALSE_VERDICTS / last.level
 
+    @property
+    def false_verdicts(self) -> float:
+        """The chance of any false verdict, at most: 0.05 for each look."""
+        return self.looks * FALSE_VERDICTS
+
     def planned_stages(self, seeds: Iterable[int]) -> list[Stage]:
         """Return the looks at the verdicts, and the level of each.
 

@@ -53,7 +53,8 @@ def _run_record(run: RunResult, analysis: Analysis) -> Record:
     }
     record |= {"train_loss": run.final("train_loss"), "val_loss": run.final("val_loss")}
     record |= {name: metric_of(run, name) for name in METRICS if name != "train_loss"}
-    record["best_val_acc"], record["best_epoch"] = analysis.best_epoch(run)
+    best, epoch = run.best()
+    record |= {"best_val_acc": best, "best_epoch": epoch or None}
     record |= {name: cost_of(run, name) for name in COSTS if name != "best_val_acc"}
     if analysis.target_acc is not None:
         record["epochs_to_target"], record["seconds_to_target"] = run.to_target(analysis.target_acc)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from optimcifar.report.analysis import Analysis, Configuration
+from optimcifar.statistics.best_set import BestSet
 from optimcifar.statistics.estimates import LEVEL
 from optimcifar.statistics.power import MOST_SEEDS
 from optimcifar.statistics.samples import FEWEST_SEEDS
@@ -60,10 +61,15 @@ def _best(analysis: Analysis) -> list[str]:
         shown = analysis.difference(best.members[0])
         one_sided = shown is not None and not shown.is_decided
         return [f"{line}, by one-sided tests, which need less than a verdict." if one_sided else f"{line}."]
-    which = "the best of those that can be compared" if left_out else "the best"
+    which = the_best(best)
     among = "is" if len(best.members) == 1 else "is among:"
     line = f"With {percent(LEVEL)} confidence {which} {among} {', '.join(best.members)}"
     return [f"{line}; not comparable: {', '.join(left_out)}." if left_out else f"{line}."]
+
+
+def the_best(best: BestSet) -> str:
+    """Write ``the best``, or of which configurations it is if some cannot be compared."""
+    return "the best of those that can be compared" if best.not_comparable else "the best"
 
 
 def _undecided(analysis: Analysis) -> list[str]:

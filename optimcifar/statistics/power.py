@@ -36,7 +36,7 @@ _RULES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "sd": ("finite and at least 0", lambda sd: 0 <= sd < math.inf),
     "n": ("at least 2", lambda n: n >= 2),
     "comparisons": ("at least 1", lambda comparisons: comparisons >= 1),
-    # The test shows a difference of zero as often as its level says, so less power than that needs no difference.
+    # A difference of zero is shown with the chance of the level itself, so no less power can be asked for.
     "power": (f"above {FALSE_VERDICTS:g} and below 1", lambda power: FALSE_VERDICTS < power < 1),
 }
 

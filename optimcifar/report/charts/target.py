@@ -18,7 +18,9 @@ _OVER = {"epoch": "epoch", "seconds": "seconds of training"}
 _APART, _ALTOGETHER = 0.008, 0.06
 
 
-def share_reached(style: Style, analysis: Analysis, over: Literal["epoch", "seconds"]) -> Figure | None:
+def share_reached(
+    style: Style, analysis: Analysis, courses: Courses, over: Literal["epoch", "seconds"]
+) -> Figure | None:
     """Return the share of all seeds that reached the target by an epoch or a time; None if none did, or no target.
 
     Runs that diverged, or never reached it, stay among all.
@@ -27,7 +29,7 @@ def share_reached(style: Style, analysis: Analysis, over: Literal["epoch", "seco
     reached = {row.name: row.target.reached for row in analysis.configurations if row.target}
     if target is None or not any(reached.values()):
         return None
-    name, values = f"target_by_{over}", _shares(analysis, target, over)
+    name, values = f"target_by_{over}", _shares(courses, target, over)
     x_axis = epoch_axis(int(max(value[over] for value in values)), first=0) if over == "epoch" else alt.Axis()
     x = alt.X(f"{over}:Q", title=_OVER[over], axis=x_axis)
     y_axis = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1])
@@ -43,12 +45,12 @@ def share_reached(style: Style, analysis: Analysis, over: Literal["epoch", "seco
     return Figure(name, title, notes, {"": style.finish([line, points])}, {name: values})
 
 
-def _shares(analysis: Analysis, target: float, over: str) -> Values:
-    apart = min(_APART, _ALTOGETHER / len(analysis.names))
-    courses = Courses(analysis).by_name
+def _shares(courses: Courses, target: float, over: str) -> Values:
+    number_of_lines = len(courses.by_name)
+    apart = min(_APART, _ALTOGETHER / number_of_lines)
     values: Values = []
-    for number, name in enumerate(analysis.names):
-        ended = [(course, course.run.to_target(target)) for course in courses[name]]
+    for number, (name, own) in enumerate(courses.by_name.items()):
+        ended = [(course, course.run.to_target(target)) for course in own]
         known = [
             (_length(course, over), found[over == "seconds"]) for course, found in ended if not math.isnan(found[0])
         ]
@@ -58,10 +60,10 @@ def _shares(analysis: Analysis, target: float, over: str) -> Values:
         # After the last of equal times.
         steps = [(0.0, 0, False), *((time, bisect_right(times, time), True) for time in dict.fromkeys(times))]
         steps.append((max(length for length, _ in known), len(times), False))
-        shift = apart * (number - (len(analysis.names) - 1) / 2)
+        shift = apart * (number - (number_of_lines - 1) / 2)
         for at, n, event in steps:
-            own = {"configuration": name, over: round(at, 2), "reached": f"{n} of {len(known)}", "event": event}
-            values.append({**own, "share": round(n / len(known), 4), "drawn": round(n / len(known) + shift, 4)})
+            row = {"configuration": name, over: round(at, 2), "reached": f"{n} of {len(known)}", "event": event}
+            values.append({**row, "share": round(n / len(known), 4), "drawn": round(n / len(known) + shift, 4)})
     return values
 
 
