@@ -18,6 +18,7 @@ LAYERS = [
     {"__main__"},
     {"cli"},
     {"comparison"},
+    {"engine"},
     {"training", "report"},
     {"callbacks"},
     {"optim", "networks"},
@@ -70,7 +71,7 @@ def test_no_imports_are_circular() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        *("cli", "comparison.commands", "comparison.plan", "comparison.settings", "comparison.worker"),
+        *("cli", "comparison.commands", "comparison.plan", "engine.runs", "engine.settings", "engine.worker"),
         *("runs.atomic", "runs.folder", "runs.metrics", "runs.provenance", "runs.results"),
     ],
 )

@@ -8,13 +8,14 @@ from pathlib import Path
 from distributed import Client
 
 from optimcifar.comparison.decision import decide
-from optimcifar.comparison.engine import check_runs, connect, make_runs
-from optimcifar.comparison.plan import Plan, Run, make_plan
-from optimcifar.comparison.progress import RunTable
+from optimcifar.comparison.plan import Plan, make_plan
 from optimcifar.comparison.seeds import DEFAULT_SEEDS, Seeds
-from optimcifar.comparison.settings import refuse_changes, refuse_equal_configurations
-from optimcifar.comparison.worker import RunEnd
 from optimcifar.console import OutputConsole
+from optimcifar.engine.cluster import check_runs, connect, make_runs
+from optimcifar.engine.progress import RunTable
+from optimcifar.engine.runs import Run
+from optimcifar.engine.settings import refuse_changes, refuse_equal_configurations
+from optimcifar.engine.worker import RunEnd
 from optimcifar.report.comparison import Comparison, read_comparison
 from optimcifar.report.design import Design, Until
 from optimcifar.runs.folder import ENDED, RunFolder, comparison_runs

@@ -11,10 +11,10 @@ from pathlib import Path
 import yaml
 
 from optimcifar.comparison.compare import check_plan, with_looks
-from optimcifar.comparison.engine import connect, places, time_epochs
 from optimcifar.comparison.plan import Plan
-from optimcifar.comparison.run_times import EpochTime, earlier_times
 from optimcifar.comparison.seeds import DEFAULT_SEEDS
+from optimcifar.engine.cluster import connect, places, time_epochs
+from optimcifar.engine.run_times import EpochTime, earlier_times
 from optimcifar.errors import UsageError
 from optimcifar.report.comparison import read_comparison
 from optimcifar.report.design import Design

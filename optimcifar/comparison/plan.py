@@ -1,59 +1,18 @@
-"""The plan of a comparison: its configurations, its seeds, and the folder and options of each run."""
+"""The plan of a comparison: its configurations, its seeds, and its runs."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from optimcifar.comparison.seeds import Seeds, with_seeds
+from optimcifar.engine.runs import Entry, Run, parse_entries, plan_runs
 from optimcifar.errors import UsageError
 from optimcifar.paths import expand_home
 from optimcifar.report.design import Design, Until, check_target
-from optimcifar.runs.folder import comparison_run
 from optimcifar.text import conjunction, count
-
-# Options that compare sets for each run itself, and what to use instead.
-_DECIDED = {
-    "--config": "name configurations without it",
-    "-c": "name configurations without it",
-    "--seed_everything": "use --seeds",
-    "--ckpt_path": "an interrupted run is continued by the same command",
-    "--trainer.default_root_dir": "use --out",
-}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A configuration that is compared.
-
-    Attributes:
-        name: its name in tables and folders.
-        options: the options of ``fit`` that select it.
-    """
-
-    name: str
-    options: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Run:
-    """One configuration with one seed.
-
-    Attributes:
-        name: the configuration's.
-        seed: 0 or greater.
-        folder: the run's folder.
-        options: all options of its ``fit``.
-    """
-
-    name: str
-    seed: int
-    folder: Path
-    options: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -142,79 +101,3 @@ def make_plan(
     plan = Plan(entries, design, expand_home(out), tuple(options), jobs, scheduler)
     plan.runs(plan.stages[0])  # refuses the options that a comparison sets itself
     return plan
-
-
-def parse_entries(texts: Iterable[str]) -> list[Entry]:
-    """Read ``FILE`` or ``FILE:KEY=VALUE:KEY=VALUE``; keys are options of ``fit`` without their dashes.
-
-    An entry is named after its file and the last part of each key: ``sgd-lr=0.03``. If two entries would have the same
-    name, they are named after the whole paths and keys.
-
-    Raises:
-        UsageError: a file does not exist, or two entries are the same.
-    """
-    parts = [_split(text) for text in texts]
-    names = [_name(path.stem, [key.rpartition(".")[2] for key, _ in pairs], pairs) for path, pairs in parts]
-    twice = {name for name, number in Counter(names).items() if number > 1}
-    entries = []
-    for name, (path, pairs) in zip(names, parts, strict=True):
-        options = ["--config", str(path), *(f"--{key}={value}" for key, value in pairs)]
-        if name in twice:
-            whole = "_".join(path.with_suffix("").parts)
-            name = _name(whole, [key for key, _ in pairs], pairs)  # noqa: PLW2901  the longer of its names
-        entries.append(Entry(name, tuple(options)))
-    for name, number in Counter(entry.name for entry in entries).items():
-        if number > 1:
-            raise UsageError(f"{name} is named twice: name each configuration once")
-    return entries
-
-
-def _split(text: str) -> tuple[Path, list[tuple[str, str]]]:
-    file, *overrides = re.split(r":(?=[a-z_][\w.+]*=)", text)
-    path = expand_home(file)
-    if not path.is_file():
-        raise UsageError(f"there is no configuration {file}")
-    pairs = [override.partition("=")[::2] for override in overrides]
-    return path, pairs
-
-
-def _name(stem: str, keys: list[str], pairs: list[tuple[str, str]]) -> str:
-    text = "-".join([stem, *(f"{key}={value}" for key, (_, value) in zip(keys, pairs, strict=True))])
-    # The name is a folder's name too.
-    return re.sub(r"[^\w=.+-]", "_", text).lstrip(".")
-
-
-def plan_runs(entries: Sequence[Entry], seeds: Iterable[int], options: Sequence[str], out: Path) -> list[Run]:
-    """Return the runs: all configurations with the first seed, then all with the next.
-
-    Args:
-        entries: the configurations.
-        seeds: their seeds.
-        options: options of ``fit`` that hold for all runs.
-        out: the comparison's folder.
-
-    Raises:
-        UsageError: an option cannot be the same for all runs.
-    """
-    for option in (*options, *(option for entry in entries for option in entry.options[2:])):
-        _refuse_decided(option)
-    runs = []
-    for seed in seeds:
-        for entry in entries:
-            folder = comparison_run(out, entry.name, seed).path
-            own = ["--seed_everything", str(seed), "--trainer.enable_progress_bar", "false"]
-            # Beside the loggers that the configuration names.
-            own += ["--trainer.logger+", "optimcifar.RunLogger", "--trainer.logger.save_dir", str(folder.parents[1])]
-            own += ["--trainer.logger.name", folder.parent.name, "--trainer.logger.version", folder.name]
-            # An entry's own options come last, so that they hold for it and the others for the other entries.
-            runs.append(Run(entry.name, seed, folder, (*options, *entry.options, *own)))
-    return runs
-
-
-def _refuse_decided(word: str) -> None:
-    name = word.partition("=")[0].removesuffix("+")
-    if name.startswith("-c") and not name.startswith("--"):
-        name = "-c"
-    for key, instead in _DECIDED.items():
-        if name == key or name.startswith(f"{key}."):
-            raise UsageError(f"{name} cannot be given to compare: {instead}")

@@ -159,7 +159,7 @@ def test_folder_without_a_whole_run_is_refused(
         (["compare", "a.yaml", "--jobs", "0"], "--jobs must be at least 1, got 0"),
         (["compare", "a.yaml", "--target_acc", "60"], "--target_acc must be greater than 0 and at most 1, got 60.0"),
         (["compare", "a.yaml", "--baseline", "b"], "--baseline must be one of a; got 'b'"),
-        (["compare", "a.yaml", "--seed_everything", "3"], "--seed_everything cannot be given to compare: use --seeds"),
+        (["compare", "a.yaml", "--seed_everything", "3"], "--seed_everything cannot be given here: use --seeds"),
         (["report"], "the following arguments are required: FOLDER"),
         (["report", "a", "--target_acc", "x"], "argument --target_acc: invalid float value: 'x'"),
     ],

@@ -10,7 +10,7 @@ import yaml
 from helpers import INTERRUPT, Command, file_contents, metrics_without_times, read_rows, read_summary
 from lightning.pytorch.loggers import Logger
 
-from optimcifar.comparison.plan import parse_entries, plan_runs
+from optimcifar.engine.runs import parse_entries, plan_runs
 from optimcifar.training.run import fit, resume
 
 RUN = Path("lightning_logs/version_0")

@@ -10,9 +10,9 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from optimcifar.comparison.plan import Run
-from optimcifar.comparison.worker import RunEnd
 from optimcifar.console import OutputConsole
+from optimcifar.engine.runs import Run
+from optimcifar.engine.worker import RunEnd
 from optimcifar.runs.folder import RunFolder
 from optimcifar.runs.results import read_run
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from optimcifar.comparison.settings import settings_of_an_epoch
+from optimcifar.engine.settings import settings_of_an_epoch
 from optimcifar.errors import UsageError
 from optimcifar.runs.folder import RunFolder
 from optimcifar.training.config_file import read_config

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from optimcifar.comparison.plan import Run
+from optimcifar.engine.runs import Run
 from optimcifar.errors import UsageError
 from optimcifar.runs.folder import RunFolder
 from optimcifar.training.config_file import read_config

@@ -12,9 +12,9 @@ import dask
 from distributed import Client, Future, Nanny, Scheduler, SpecCluster, wait
 from distributed.scheduler import KilledWorker
 
-from optimcifar.comparison import worker
-from optimcifar.comparison.plan import Run
-from optimcifar.comparison.worker import RunEnd
+from optimcifar.engine import worker
+from optimcifar.engine.runs import Run
+from optimcifar.engine.worker import RunEnd
 from optimcifar.environment import restored_environment
 from optimcifar.errors import UsageError, error_message
 from optimcifar.runs.folder import RunFolder

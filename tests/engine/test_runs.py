@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from optimcifar.comparison.plan import Run, parse_entries, plan_runs
+from optimcifar.engine.runs import Run, parse_entries, plan_runs
 from optimcifar.errors import UsageError
 from optimcifar.training.lightning_cli import TrainingCLI
 from optimcifar.training.option_order import separate_options
@@ -105,11 +105,11 @@ def resolved(run: Run) -> str:
     ],
 )
 def test_options_that_a_comparison_decides_itself_are_refused(option: str) -> None:
-    with pytest.raises(UsageError, match="cannot be given to compare"):
+    with pytest.raises(UsageError, match="cannot be given here"):
         plan_runs(parse_entries(["sgd.yaml"]), [0], [option], Path("out"))
 
 
 @pytest.mark.parametrize("own", ["seed_everything=3", "trainer.default_root_dir=x", "ckpt_path=last.ckpt"])
 def test_an_entry_cannot_have_an_option_that_a_comparison_decides(own: str) -> None:
-    with pytest.raises(UsageError, match="cannot be given to compare"):
+    with pytest.raises(UsageError, match="cannot be given here"):
         plan_runs(parse_entries([f"sgd.yaml:{own}"]), [0], [], Path("out"))

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from helpers import make_run
 
-from optimcifar.comparison.run_times import EpochTime, earlier_times
+from optimcifar.engine.run_times import EpochTime, earlier_times
 
 OUT = Path("out")
 

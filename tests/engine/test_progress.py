@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from helpers import make_run
 
-from optimcifar.comparison.plan import Run
-from optimcifar.comparison.progress import RunTable
-from optimcifar.comparison.worker import RunEnd
+from optimcifar.engine.progress import RunTable
+from optimcifar.engine.runs import Run
+from optimcifar.engine.worker import RunEnd
 
 HEADS = ("epoch", "train loss", "val acc", "time left")
 

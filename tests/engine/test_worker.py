@@ -4,7 +4,7 @@ from pathlib import Path
 
 from helpers import make_run
 
-from optimcifar.comparison.worker import RunEnd, record_failure
+from optimcifar.engine.worker import RunEnd, record_failure
 from optimcifar.runs.folder import RunFolder
 from optimcifar.runs.results import read_run
 

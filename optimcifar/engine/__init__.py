@@ -1,0 +1,1 @@
+"""Train many runs on a cluster of workers."""
