@@ -36,7 +36,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 @pytest.fixture
 def without_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out of reports what takes seconds: the charts, and the library of the page."""
-    for module in ("page", "charts.gallery"):
+    for module in ("comparison_page", "charts.gallery"):
         monkeypatch.setattr(f"optimcifar.report.{module}.figures", lambda analysis, style: [])
     monkeypatch.setattr("vl_convert.javascript_bundle", lambda *arguments, **options: "")
 

@@ -1,15 +1,15 @@
-"""The columns of the tables for readers."""
+"""The columns of a comparison's tables for readers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from optimcifar.report.analysis import Analysis, Configuration
+from optimcifar.report.charts.forest import verdict_colour
 from optimcifar.report.configurations import short_value
 from optimcifar.report.sentences import seeds_text, signed_interval, verdict_text
+from optimcifar.report.tables import Column, with_content
 from optimcifar.runs.folder import AVERAGES
 from optimcifar.statistics.estimates import Estimate, divergence_bound
 from optimcifar.statistics.verdicts import NO_DIFFERENCE
@@ -17,35 +17,15 @@ from optimcifar.statistics.verdicts import NO_DIFFERENCE
 # Tables for readers have at most so many hyperparameters; the CSV files have all.
 _MOST_HYPERPARAMETERS = 4
 
-
-#: The head of the column of verdicts.
-VERDICT = "verdict"
+_NAME: Column[Configuration] = Column("configuration", lambda row: row.name, lambda row: row.name)
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the tables for readers.
-
-    Attributes:
-        title: its head.
-        value: returns the value to sort by.
-        text: returns the text of a cell.
-    """
-
-    title: str
-    value: Callable[[Configuration], Any]
-    text: Callable[[Configuration], str]
-
-
-_NAME = Column("configuration", lambda row: row.name, lambda row: row.name)
-
-
-def verdict_columns(analysis: Analysis) -> list[Column]:
+def verdict_columns(analysis: Analysis) -> list[Column[Configuration]]:
     """Return the columns of what was compared, those that have anything to show."""
     measure = analysis.measure.replace("_", " ")
     columns = [
         _NAME,
-        *([Column(VERDICT, verdict_text, verdict_text)] if len(analysis.names) > 1 else []),
+        *([Column("verdict", verdict_text, verdict_text, _colour)] if len(analysis.names) > 1 else []),
         Column(f"Δ {measure} vs {analysis.baseline}", _difference, _difference_text),
         _metric(measure, analysis.measure),
         Column("pairs", _pairs, lambda row: str(_pairs(row) or "")),
@@ -58,10 +38,10 @@ def verdict_columns(analysis: Analysis) -> list[Column]:
             lambda row: seeds_text(_seeds_needed(row, analysis)),
         ),
     ]
-    return _with_content(columns, analysis)
+    return with_content(columns, analysis.configurations)
 
 
-def cost_columns(analysis: Analysis) -> list[Column]:
+def cost_columns(analysis: Analysis) -> list[Column[Configuration]]:
     """Return the columns of settings and costs, those that have anything to show."""
     columns = [
         _NAME,
@@ -74,10 +54,10 @@ def cost_columns(analysis: Analysis) -> list[Column]:
     ]
     if analysis.target_acc is not None:
         columns.append(Column(f"reached val acc {analysis.target_acc:g}", _epochs_to_target, _target_text))
-    return _with_content(columns, analysis)
+    return with_content(columns, analysis.configurations)
 
 
-def metric_columns(analysis: Analysis) -> list[Column]:
+def metric_columns(analysis: Analysis) -> list[Column[Configuration]]:
     """Return the columns of what was measured beside that, those that have anything to show."""
     columns = [
         _NAME,
@@ -86,11 +66,7 @@ def metric_columns(analysis: Analysis) -> list[Column]:
         *([_metric("test acc", "test_acc")] if analysis.measure != "test_acc" else []),
         *(column for average in AVERAGES for column in _average_columns(average)),
     ]
-    return _with_content(columns, analysis)
-
-
-def _with_content(columns: list[Column], analysis: Analysis) -> list[Column]:
-    return [column for column in columns if any(column.text(row) for row in analysis.configurations)]
+    return with_content(columns, analysis.configurations)
 
 
 def _shown_hyperparameters(analysis: Analysis) -> list[str]:
@@ -103,7 +79,7 @@ def _shown_hyperparameters(analysis: Analysis) -> list[str]:
     return shared[:_MOST_HYPERPARAMETERS]
 
 
-def _hyperparameter(name: str) -> Column:
+def _hyperparameter(name: str) -> Column[Configuration]:
     def value(row: Configuration) -> Any:
         found = row.hyperparameters.get(name)
         return "" if found is None else found
@@ -111,11 +87,11 @@ def _hyperparameter(name: str) -> Column:
     return Column(name, value, lambda row: short_value(value(row)))
 
 
-def _metric(title: str, name: str) -> Column:
+def _metric(title: str, name: str) -> Column[Configuration]:
     return Column(title, lambda row: row.metrics[name].mean, lambda row: _plus_minus(row.metrics[name]))
 
 
-def _cost(title: str, name: str, form: str) -> Column:
+def _cost(title: str, name: str, form: str) -> Column[Configuration]:
     return Column(title, lambda row: row.costs[name], lambda row: _number(row.costs[name], form))
 
 
@@ -134,7 +110,7 @@ def _target_text(row: Configuration) -> str:
     return f"{target.reached} of {target.n}, median {epochs}, {target.seconds:.1f} s"
 
 
-def _average_columns(average: str) -> list[Column]:
+def _average_columns(average: str) -> list[Column[Configuration]]:
     def gain(row: Configuration) -> float:
         return row.gains[average].mean if average in row.gains else math.nan
 
@@ -147,6 +123,10 @@ def _average_columns(average: str) -> list[Column]:
         Column(f"Δ {average} vs final weights", gain, text),
         _metric(f"test acc, {average}", f"test_acc_{average}"),
     ]
+
+
+def _colour(row: Configuration) -> str:
+    return verdict_colour(row.difference.verdict) if row.difference else ""
 
 
 def _difference(row: Configuration) -> float:

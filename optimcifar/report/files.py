@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import altair as alt
 import vl_convert
 
 from optimcifar.report.analysis import Analysis
@@ -11,9 +13,10 @@ from optimcifar.report.cautions import cautions
 from optimcifar.report.charts.gallery import draw_charts
 from optimcifar.report.charts.style import VEGA_LITE
 from optimcifar.report.columns import cost_columns, metric_columns, verdict_columns
-from optimcifar.report.page import comparison_page
+from optimcifar.report.comparison_page import comparison_page
 from optimcifar.report.records import configuration_records, run_records, to_csv
 from optimcifar.report.sentences import answer, circumstances, methods
+from optimcifar.report.tables import markdown_table
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.statistics.estimates import LEVEL
 from optimcifar.text import percent
@@ -29,18 +32,26 @@ def write_report(analysis: Analysis, out: Path) -> None:
     write_atomically(out / "results.csv", to_csv(run_records(analysis)))
     write_atomically(out / "summary.csv", to_csv(configuration_records(analysis)))
     write_atomically(out / "summary.md", _markdown(analysis))
-    for name, chart in draw_charts(analysis).items():
+    write_charts(draw_charts(analysis), out)
+    write_atomically(out / "report.html", comparison_page(analysis))
+
+
+def write_charts(charts: Mapping[str, alt.LayerChart | alt.ConcatChart], out: Path) -> None:
+    """Write each chart as SVG and as PNG.
+
+    Args:
+        charts: the charts by the names of their files.
+        out: the folder; it is created if it does not exist.
+    """
+    for name, chart in charts.items():
         svg = vl_convert.vegalite_to_svg(chart.to_dict(), vl_version=VEGA_LITE)
         write_atomically(out / f"{name}.svg", svg)
         write_atomically(out / f"{name}.png", vl_convert.svg_to_png(svg, scale=2))
-    write_atomically(out / "report.html", comparison_page(analysis))
 
 
 def _markdown(analysis: Analysis) -> str:
     # The name once.
     shown = [*verdict_columns(analysis), *cost_columns(analysis)[1:], *metric_columns(analysis)[1:]]
-    rows = [[column.text(row).replace("|", "\\|") for column in shown] for row in analysis.configurations]
-    table = [[column.title for column in shown], ["---"] * len(shown), *rows]
-    lines = [*answer(analysis), "", *("| " + " | ".join(row) + " |" for row in table), ""]
+    lines = [*answer(analysis), "", *markdown_table(shown, analysis.configurations), ""]
     lines += [f"Means ± half of their {percent(LEVEL)} intervals over seeds. {circumstances(analysis)}.", ""]
     return "\n".join([*lines, *methods(analysis), *cautions(analysis)]).lstrip() + "\n"

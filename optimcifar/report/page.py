@@ -1,60 +1,45 @@
-"""The page of a comparison: one HTML file, which needs no network."""
+"""The parts of a report's page: one HTML file, which needs no network."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 from typing import Any
 
 import vl_convert
 
-from optimcifar.report.analysis import Analysis, Configuration
-from optimcifar.report.cautions import cautions
-from optimcifar.report.charts.forest import verdict_colour
-from optimcifar.report.charts.gallery import chart_context, figures
-from optimcifar.report.charts.style import CONFIG, VEGA_LITE, Figure, Look, Style
-from optimcifar.report.columns import VERDICT, Column, cost_columns, metric_columns, verdict_columns
-from optimcifar.report.sentences import answer, circumstances, methods
-from optimcifar.statistics.estimates import LEVEL
-from optimcifar.text import count, percent
+from optimcifar.report.charts.style import CONFIG, VEGA_LITE, Figure, Look
+from optimcifar.report.tables import Column, Table
 
 # The points of the legend, 28 by 12 pixels, by Vega's names.
 _SHAPES = {"circle": "M10 6a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "triangle-up": "M14 2l4.5 8h-9z", "square": "M10 2h8v8h-8z"}
 
 
-def comparison_page(analysis: Analysis) -> str:
-    """Return the page as HTML."""
-    style = Style(analysis.names, interactive=True)
-    drawn = figures(analysis, style)
-    numbers = f"{count(len(analysis.names), 'configuration')}, {count(len(analysis.runs), 'run')}"
+def html_page(title: str, parts: Sequence[str], drawn: Sequence[Figure]) -> str:
+    """Return a page as HTML.
+
+    Args:
+        title: its title and first heading.
+        parts: what follows, as HTML: see ``paragraphs``, ``table`` and ``charts``.
+        drawn: the figures of its charts.
+    """
+    lines = "\n".join(filter(None, parts))
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>optimcifar: {numbers}</title>
+<title>optimcifar: {escape(title)}</title>
 <style>
 {_asset("page.css")}</style>
 </head>
 <body>
-<h1>{numbers}</h1>
-{_paragraphs(answer(analysis), "answer")}
-{_paragraphs([circumstances(analysis)], "note")}
-<h2>Verdicts</h2>
-{_table("verdicts", verdict_columns(analysis), analysis)}
-<p class="note">Means ± half of their {percent(LEVEL)} intervals over seeds.
-<span class="sorting">A click on a column's head sorts by it.</span></p>
-<h2>Costs and settings</h2>
-{_table("costs", cost_columns(analysis), analysis)}
-{_metrics(analysis)}<h2>Methods</h2>
-{_paragraphs([*methods(analysis), *cautions(analysis)], "")}
-<h2>Charts</h2>
-{_legend(style)}
-<div id="figures">
-{"".join(_figure(figure, chart_context(analysis)) for figure in drawn)}</div>
+<h1>{escape(title)}</h1>
+{lines}
 <script type="application/json" id="data">{_data(drawn)}</script>
 <script>{vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)}</script>
 <script>
@@ -64,49 +49,73 @@ def comparison_page(analysis: Analysis) -> str:
 """
 
 
-def _asset(name: str) -> str:
-    return resources.files("optimcifar.report").joinpath(name).read_text(encoding="utf-8")
+def heading(title: str) -> str:
+    """Return the heading of a section."""
+    return f"<h2>{escape(title)}</h2>"
 
 
-def _paragraphs(lines: list[str], style: str) -> str:
+def paragraphs(lines: Sequence[str], style: str = "") -> str:
+    """Return a paragraph for each line.
+
+    Args:
+        lines: the lines.
+        style: their class in ``page.css``.
+    """
     opening = f'<p class="{style}">' if style else "<p>"
     return "\n".join(f"{opening}{escape(line)}</p>" for line in lines)
 
 
-def _table(name: str, columns: list[Column], analysis: Analysis) -> str:
+def table(shown: Table[Any]) -> str:
+    """Return a table with its heading and its note; a click on a column's head sorts it."""
     heads = "".join(
         f'<th scope="col"{_class(column)}><button type="button">{_breakable(column.title)}</button></th>'
-        for column in columns
+        for column in shown.columns
     )
     rows = "\n".join(
-        f"<tr>{''.join(_cell(column, row, column is columns[0]) for column in columns)}</tr>"
-        for row in analysis.configurations
+        f"<tr>{''.join(_cell(column, row, column is shown.columns[0]) for column in shown.columns)}</tr>"
+        for row in shown.rows
     )
-    return f"""<div class="table" tabindex="0" role="region" aria-label="{name}"><table id="{name}">
+    sorting = '<span class="sorting">A click on a column\'s head sorts by it.</span>'
+    note = f'\n<p class="note">{escape(shown.note)}\n{sorting}</p>' if shown.note else ""
+    return f"""{heading(shown.title)}
+<div class="table" tabindex="0" role="region" aria-label="{shown.name}"><table id="{shown.name}">
 <thead><tr>{heads}</tr></thead>
 <tbody>
 {rows}
 </tbody>
-</table></div>"""
+</table></div>{note}"""
 
 
-def _metrics(analysis: Analysis) -> str:
-    shown = metric_columns(analysis)
-    return f"<h2>Other metrics</h2>\n{_table('metrics', shown, analysis)}\n" if len(shown) > 1 else ""
+def charts(drawn: Sequence[Figure], looks: Mapping[str, Look], context: str) -> str:
+    """Return the charts, with buttons that show and hide configurations in all of them.
+
+    Args:
+        drawn: the figures.
+        looks: the looks of the configurations.
+        context: what was measured, for every figure.
+    """
+    return f"""{heading("Charts")}
+{_legend(looks)}
+<div id="figures">
+{"".join(_figure(figure, context) for figure in drawn)}</div>"""
 
 
-def _class(column: Column) -> str:
-    return ' class="verdict"' if column.title == VERDICT else ""
+def _asset(name: str) -> str:
+    return resources.files("optimcifar.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _cell(column: Column, row: Configuration, is_name: bool) -> str:
+def _class(column: Column[Any]) -> str:
+    return ' class="verdict"' if column.colour else ""
+
+
+def _cell(column: Column[Any], row: Any, is_name: bool) -> str:
     value, text = f' data-value="{_sortable(column.value(row))}"', column.text(row)
     if is_name:
         return f'<th scope="row"{value}>{_breakable(text)}</th>'
     # An interval stays in one line, and a number with its unit.
     shown = escape(re.sub(r" (?=±|\S+\]|s$)|(?<=±) ", "\N{NO-BREAK SPACE}", text))
-    if column.title == VERDICT and row.difference:
-        shown = f'<span style="color: {verdict_colour(row.difference.verdict)}">{shown}</span>'
+    if column.colour and (colour := column.colour(row)):
+        shown = f'<span style="color: {colour}">{shown}</span>'
     return f'<td{_class(column)}{value} data-label="{escape(column.title)}">{shown}</td>'
 
 
@@ -119,14 +128,14 @@ def _sortable(value: Any) -> str:
     return "" if isinstance(value, float) and math.isnan(value) else escape(str(value))
 
 
-def _legend(style: Style) -> str:
+def _legend(looks: Mapping[str, Look]) -> str:
     """Return the buttons that show and hide configurations in all charts; none where there is only one."""
-    if len(style.looks) == 1:
+    if len(looks) == 1:
         return ""
     buttons = "\n".join(
         f'<button type="button" aria-pressed="true" data-configuration="{escape(name)}" title="{escape(name)}">'
         f"{_swatch(look)}<span>{escape(name)}</span></button>"
-        for name, look in style.looks.items()
+        for name, look in looks.items()
     )
     return f"""<div id="legend" role="group" aria-label="Configurations in all charts">
 <button type="button" data-all="true">all</button><button type="button" data-all="false">none</button>
@@ -163,7 +172,7 @@ def _place(figure: Figure, number: int) -> str:
     return f"{figure.name}-{number}"
 
 
-def _data(drawn: list[Figure]) -> str:
+def _data(drawn: Sequence[Figure]) -> str:
     """Return the charts, and their data once, as JSON."""
     charts = [
         {"place": _place(figure, number), "spec": panel.to_dict(), "rows": list(figure.rows.items())}

@@ -17,7 +17,7 @@ from optimcifar.report.charts.gallery import draw_charts
 from optimcifar.report.charts.rates import learning_rates
 from optimcifar.report.charts.style import VEGA_LITE, Style
 from optimcifar.report.comparison import Comparison, read_comparison
-from optimcifar.report.page import comparison_page
+from optimcifar.report.comparison_page import comparison_page
 
 Spec = dict[str, Any]
 

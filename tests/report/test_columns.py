@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from helpers import make_run
 
-from optimcifar.report.columns import Column, cost_columns, metric_columns, verdict_columns
+from optimcifar.report.analysis import Configuration
+from optimcifar.report.columns import cost_columns, metric_columns, verdict_columns
 from optimcifar.report.comparison import read_comparison
-from optimcifar.report.page import comparison_page
+from optimcifar.report.comparison_page import comparison_page
+from optimcifar.report.tables import Column
 
 
 def test_tables_answer_first_and_count_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +27,7 @@ def test_tables_answer_first_and_count_what_is_missing(tmp_path: Path, monkeypat
     analysis = read_comparison(tmp_path, baseline="sgd", target_acc=0.505)
     rows = {row.name: row for row in analysis.configurations}
 
-    def texts(columns: list[Column], name: str) -> dict[str, str]:
+    def texts(columns: list[Column[Configuration]], name: str) -> dict[str, str]:
         return {column.title: column.text(rows[name]) for column in columns}
 
     verdicts = verdict_columns(analysis)

@@ -40,7 +40,7 @@ def figures(analysis: Analysis, style: Style) -> list[Figure]:
 def draw_charts(analysis: Analysis) -> dict[str, alt.LayerChart | alt.ConcatChart]:
     """Return the charts by name, each with its title, what it was measured on, and a legend."""
     style, context = Style(analysis.names), chart_context(analysis)
-    return {figure.name: _with_words(figure, context) for figure in figures(analysis, style)}
+    return {figure.name: with_words(figure, context) for figure in figures(analysis, style)}
 
 
 def chart_context(analysis: Analysis) -> str:
@@ -64,8 +64,8 @@ def _seeds(analysis: Analysis) -> str:
     return count(numbers[-1], "seed") if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} seeds"
 
 
-def _with_words(figure: Figure, context: str) -> alt.LayerChart | alt.ConcatChart:
-    """Return one chart of a figure's panels, with the words around them."""
+def with_words(figure: Figure, context: str) -> alt.LayerChart | alt.ConcatChart:
+    """Return one chart of a figure's panels, with its title, its notes and what was measured."""
     notes = [line for text in (context, *figure.notes) for line in textwrap.wrap(text, _NOTE)]
     title = alt.Title(textwrap.wrap(figure.title, _TITLE), subtitle=notes)
     if "" in figure.panels:
