@@ -22,7 +22,7 @@ LAYERS = [
     {"training", "report"},
     {"callbacks"},
     {"optim", "networks"},
-    {"data", "runs", "statistics"},
+    {"data", "runs", "statistics", "spaces"},
     {"errors", "console"},
     {"text", "paths", "output", "environment"},
 ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from optimcifar.errors import UsageError
 from optimcifar.runs.atomic import write_atomically
@@ -103,6 +103,18 @@ class Design:
             raise ValueError("stages do not increase")
 
     @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Return the design that a file holds.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is none.
+        """
+        lists = {name: tuple(values[name]) for name in ("configurations", "seeds", "stages") if name in values}
+        design = cls(**{**values, **lists, "configurations": lists["configurations"]})
+        design.check()
+        return design
+
+    @classmethod
     def read(cls, folder: Path) -> Self | None:
         """Read it from a folder; None if the folder holds none.
 
@@ -113,11 +125,7 @@ class Design:
         if not path.exists():
             return None
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            lists = {name: tuple(values[name]) for name in ("configurations", "seeds", "stages") if name in values}
-            design = cls(**values | lists | {"configurations": lists["configurations"]})
-            design.check()
-            return design
+            return cls.of(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RuntimeError(f"{path} is damaged: remove it, and name the --baseline again") from error
 

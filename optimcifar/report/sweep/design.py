@@ -1,0 +1,83 @@
+"""What a sweep was asked for, ``sweep.json``: written before its first run, read by its reports."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from optimcifar.runs.atomic import write_atomically
+from optimcifar.spaces.dimensions import Dimension, parse_dimension
+
+_FILE = "sweep.json"
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """A configuration with values of the hyperparameters.
+
+    Attributes:
+        entry: the name of its runs' folder.
+        configuration: the name of the configuration.
+        setting: the values by hyperparameter; None for one that the configuration itself does not have.
+        is_own: whether they are all the configuration's own.
+    """
+
+    entry: str
+    configuration: str
+    setting: dict[str, Any]
+    is_own: bool = False
+
+
+@dataclass(frozen=True)
+class SweepDesign:
+    """What a sweep was asked for.
+
+    Attributes:
+        over: what was tried, by hyperparameter, which is an option of ``fit`` without its dashes; one or two.
+        points: the points, in the order in which they were named.
+        seeds: the seeds of each point.
+        follows: hyperparameters that follow another one, and which: a schedule ties them together.
+    """
+
+    over: dict[str, Dimension]
+    points: tuple[SweepPoint, ...]
+    seeds: tuple[int, ...]
+    follows: dict[str, str]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The hyperparameters."""
+        return tuple(self.over)
+
+    @property
+    def configurations(self) -> tuple[str, ...]:
+        """The configurations, in the order in which they were named."""
+        return tuple(dict.fromkeys(point.configuration for point in self.points))
+
+    def write(self, folder: Path) -> None:
+        """Write it into a sweep's folder, which is created if it does not exist."""
+        values = asdict(self) | {"over": {key: str(dimension) for key, dimension in self.over.items()}}
+        write_atomically(folder / _FILE, json.dumps(values) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """Read it from a folder; None if the folder holds none.
+
+        Raises:
+            RuntimeError: the file is damaged.
+        """
+        path = folder / _FILE
+        if not path.exists():
+            return None
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            return cls(
+                over={key: parse_dimension(key, text) for key, text in values["over"].items()},
+                points=tuple(SweepPoint(**point) for point in values["points"]),
+                seeds=tuple(map(int, values["seeds"])),
+                follows=dict(values["follows"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RuntimeError(f"{path} is damaged: run the same sweep again") from error

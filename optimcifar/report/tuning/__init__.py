@@ -1,0 +1,1 @@
+"""What tuning with equal budgets shows: the trials, the settings chosen, and what they brought."""
