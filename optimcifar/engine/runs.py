@@ -44,12 +44,14 @@ class Run:
         seed: 0 or greater.
         folder: the run's folder.
         options: all options of its ``fit``.
+        is_tested: whether its weights are measured on the test images. Runs by which settings are chosen are not.
     """
 
     name: str
     seed: int
     folder: Path
     options: tuple[str, ...]
+    is_tested: bool = True
 
 
 def parse_entries(texts: Iterable[str]) -> list[Entry]:
