@@ -15,7 +15,7 @@ from optimcifar.engine.cluster import check_runs, connect, make_runs
 from optimcifar.engine.progress import RunTable
 from optimcifar.engine.runs import Run
 from optimcifar.engine.settings import refuse_changes, refuse_equal_configurations
-from optimcifar.engine.worker import RunEnd
+from optimcifar.engine.worker import RunEnd, all_failed
 from optimcifar.report.analysis import Analysis
 from optimcifar.report.comparison import Comparison, read_comparison
 from optimcifar.report.design import Design, Until
@@ -120,15 +120,13 @@ def check_plan(client: Client, plan: Plan) -> list[str]:
     return configurations[: len(plan.entries)]
 
 
-def all_failed(ends: dict[Run, RunEnd]) -> bool:
-    """Return whether no run has a result."""
-    return all(end.status == "failed" for end in ends.values())
-
-
 def train_in_stages(
-    design: Design, train_runs: Callable[[Sequence[int], Collection[str]], bool], read: Callable[[], Analysis]
+    design: Design,
+    train_runs: Callable[[Sequence[int], Collection[str]], bool],
+    read: Callable[[], Analysis],
+    say: Callable[[str], None],
 ) -> None:
-    """Train stage by stage, and print what is decided after each.
+    """Train stage by stage, and say what is decided after each.
 
     Runs that have ended are not repeated, so an interrupted comparison decides as before.
 
@@ -136,14 +134,14 @@ def train_in_stages(
         design: the comparison's design.
         train_runs: trains the runs with these seeds of these configurations; returns whether any has a result.
         read: reads the results so far.
+        say: prints a line.
     """
     names: Collection[str] = design.configurations
     for number, seeds in enumerate(design.new_seeds):
         if not train_runs(seeds, names) or not design.stages:
             break
         decision = decide(read(), number, names)
-        console = OutputConsole()
-        console.print(decision.line, soft_wrap=not console.is_terminal)
+        say(decision.line)
         names = decision.names
         if not names:
             break
@@ -158,5 +156,11 @@ def _train(client: Client, plan: Plan) -> dict[Run, RunEnd]:
             ends.update(make_runs(client, runs, table.show))
         return not all_failed(ends)
 
-    train_in_stages(plan.design, train_runs, lambda: read_comparison(plan.out))
+    console = OutputConsole()
+    train_in_stages(
+        plan.design,
+        train_runs,
+        lambda: read_comparison(plan.out),
+        lambda line: console.print(line, soft_wrap=not console.is_terminal),
+    )
     return ends

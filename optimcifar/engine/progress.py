@@ -52,6 +52,8 @@ class RunTable:
 
     def __exit__(self, *exception: object) -> None:
         if self._live:
+            if exception == (None, None, None):
+                self._bar.update(self._task, total=len(self._ends), left="")
             self._live.update(self._bar)
             self._live.stop()
 
@@ -60,6 +62,10 @@ class RunTable:
         self._runs += runs
         self._ended_before |= {run for run in runs if RunFolder(run.folder).status() in ENDED}
         self._expected = max(self._expected, len(self._runs))
+
+    def print(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(line, soft_wrap=not self._console.is_terminal)
 
     def show(self, ends: Mapping[Run, RunEnd]) -> None:
         """Show the state of all runs.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -28,6 +28,11 @@ class RunEnd:
 
     status: str
     error: str | None = None
+
+
+def all_failed(ends: Mapping[Any, RunEnd]) -> bool:
+    """Return whether no run has a result."""
+    return all(end.status == "failed" for end in ends.values())
 
 
 def dask_setup(_: Any) -> None:
