@@ -94,13 +94,16 @@ class FakeCluster:
             "seed_everything": 0,
             "trainer": {"max_epochs": 10, "max_steps": -1, "devices": "auto"},
             "model": {"optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.01}}},
-            "data": {"class_path": "optimcifar.Shapes10DataModule", "init_args": {"val_size": 1000}},
+            "data": {"class_path": "optimcifar.Shapes10DataModule", "init_args": {"val_size": 1000, "batch_size": 64}},
         }
-        words = [word for option in run.options for word in option.split("=", 1)]
-        for name, text in zip(words[::2], words[1::2], strict=True):
+        options = (option.split("=", 1) if option.startswith("--") else [option] for option in run.options)
+        words = [word for option in options for word in option]
+        pairs = list(zip(words[::2], words[1::2], strict=True))
+        for name, text in pairs:
             if name == "--config":
                 tree |= yaml.safe_load(Path(text).read_text(encoding="utf-8"))
-            elif not name.startswith("--trainer.logger"):
+        for name, text in pairs:
+            if name != "--config" and not name.startswith("--trainer.logger"):
                 _set(tree, name.removeprefix("--").split("."), yaml.safe_load(text))
         return tree
 

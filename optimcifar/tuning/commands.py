@@ -181,9 +181,7 @@ def _parse_over(texts: Iterable[str]) -> dict[str, Dimension]:
             raise UsageError(f"--over {key} stands twice: write all values with commas between them")
         over[key] = parse_dimension(f"--over {key}", values)
     if not 1 <= len(over) <= 2:
-        raise UsageError(
-            f"--over is needed once or twice: KEY=VALUES, such as model.optimizer.lr=1e-3..1; got {len(over)}"
-        )
+        raise UsageError(f"--over KEY=VALUES is needed once or twice, got {len(over)}: model.optimizer.lr=1e-3..1")
     return over
 
 

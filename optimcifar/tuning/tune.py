@@ -11,7 +11,7 @@ from distributed import Client
 from optimcifar.comparison.compare import train_in_stages
 from optimcifar.engine.cluster import check_runs, connect, make_runs
 from optimcifar.engine.progress import RunTable
-from optimcifar.engine.runs import Entry, Run
+from optimcifar.engine.runs import Entry, Run, with_values
 from optimcifar.engine.settings import refuse_changes, refuse_equal_configurations
 from optimcifar.engine.worker import RunEnd
 from optimcifar.report.tuning.design import FIRST_TUNING_SEED, TuningDesign
@@ -61,12 +61,23 @@ def _tuning(plan: TuningPlan) -> Iterator[_Tuning]:
         resolved = {entry.name: ResolvedConfiguration(text) for entry, text in zip(plan.entries, own, strict=True)}
         for name, configuration in resolved.items():
             refuse_without_validation(name, configuration)
+        _refuse_unknown_options(client, plan, resolved)
         spaces = {name: tuning_space(plan, name, configuration) for name, configuration in resolved.items()}
         design = TuningDesign(spaces, plan.tuning_seeds, plan.comparison)
         texts = dict(zip(resolved, own, strict=True))
         tuning = _Tuning(client, plan, _after(design, plan), texts)
         tuning.check()
         yield tuning
+
+
+def _refuse_unknown_options(client: Client, plan: TuningPlan, resolved: Mapping[str, ResolvedConfiguration]) -> None:
+    """Refuse to try what is no option of ``fit``, in the words of ``fit``."""
+    entries = []
+    for entry in plan.entries:
+        tried, _ = plan.spaces.get(entry.name, ({}, ""))
+        unknown = {key: option_text(of.at(0)) for key, of in tried.items() if resolved[entry.name].get(key) is None}
+        entries += [with_values(entry, unknown, entry.name)] if unknown else []
+    check_runs(client, plan.runs(entries, plan.comparison.new_seeds[0][:1]))
 
 
 def _after(design: TuningDesign, plan: TuningPlan) -> TuningDesign:
