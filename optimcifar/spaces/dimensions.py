@@ -15,10 +15,10 @@ from optimcifar.spaces.values import distinct, is_number, option_text, parse_val
 
 Scale = Literal["log", "linear"]
 
-# A range of positive numbers is on a log scale from this ratio of its ends on.
+# A range of positive numbers is on a log scale if the ratio of its ends is at least this.
 _LOG_FROM = 10
 
-# Values in a range are rounded to so many significant digits, so that people can read and type them.
+# Significant digits of the values in a range, so that people can read and type them.
 _DIGITS = 3
 
 # A value in the lowest or highest tenth of its range is at its edge.
@@ -30,13 +30,13 @@ _RANGE = re.compile(rf"\s*(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER})(?:\s*:
 
 @dataclass(frozen=True)
 class Range:
-    """All numbers between two ends, which are among them.
+    """Numbers between two ends, both included.
 
     Attributes:
         low: the lower end.
         high: the upper end.
         scale: whether equal steps are equal ratios (``log``) or equal differences (``linear``).
-        whole: whether only whole numbers count.
+        whole: whether it has whole numbers only.
     """
 
     low: float
@@ -49,14 +49,14 @@ class Range:
         return f"{self.low}..{self.high}:{self.scale}"
 
     def describe(self) -> str:
-        """Write ``0.001 to 1 (log)``."""
+        """Return a description, such as ``0.001 to 1 (log)``."""
         low, high = (end if self.whole else f"{end:g}" for end in (self.low, self.high))
         return f"{low} to {high} ({self.scale})"
 
     def at(self, share: float) -> float:
         """Return the value at a share of the range: 0 stands for the lower end, 1 for the upper one.
 
-        On a linear scale all whole numbers have equal shares, on a log scale the greater ones smaller shares.
+        Whole numbers have equal shares on a linear scale; on a log scale larger numbers have smaller shares.
         """
         if share in (0, 1):
             return self.high if share else self.low
@@ -118,7 +118,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Choices:
-    """Some values.
+    """A list of values.
 
     Attributes:
         values: at least two, all different.
@@ -131,7 +131,7 @@ class Choices:
         return ",".join(json.dumps(value, ensure_ascii=False) for value in self.values)
 
     def describe(self) -> str:
-        """Write ``16, 32, 64``."""
+        """Return a description, such as ``16, 32, 64``."""
         return ", ".join(map(option_text, self.values))
 
     def at(self, share: float) -> Any:
@@ -148,21 +148,22 @@ Dimension: TypeAlias = Range | Choices
 
 
 def scale_of(low: float, high: float) -> Scale:
-    """Return the scale of a range from its ends: ``log`` if both are positive and one is 10 times the other."""
+    """Return the default scale of a range: ``log`` if ``low`` is positive and ``high`` at least 10 times as large."""
     return "log" if low > 0 and high / low >= _LOG_FROM * (1 - 1e-9) else "linear"
 
 
 def parse_dimension(key: str, text: str) -> Dimension:
     """Parse ``LOW..HIGH``, ``LOW..HIGH:log``, ``LOW..HIGH:linear``, or values with commas between them.
 
-    A range has whole numbers only if both of its ends are written as whole numbers.
+    A range has whole numbers only if both ends are written as whole numbers. Its scale, unless given, is that of
+    ``scale_of``.
 
     Args:
         key: the name of the hyperparameter, for messages.
         text: what may be tried.
 
     Raises:
-        UsageError: it is neither, has fewer than two values, or has one twice.
+        UsageError: it is neither, or it has fewer than two values, equal values, or a number that is not finite.
     """
     if match := _RANGE.fullmatch(text):
         return _range(key, match)
@@ -170,10 +171,10 @@ def parse_dimension(key: str, text: str) -> Dimension:
         values = parse_values(text)
     except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"{key}: cannot read the values in {text!r}; is a bracket or a quote missing?") from error
-    return choices(key, values)
+    return choices_of(key, values)
 
 
-def choices(key: str, values: list[Any]) -> Choices:
+def choices_of(key: str, values: list[Any]) -> Choices:
     """Return a list of choices.
 
     Args:
@@ -181,7 +182,7 @@ def choices(key: str, values: list[Any]) -> Choices:
         values: the choices.
 
     Raises:
-        UsageError: there are fewer than two, one is there twice, or one is a number that is not finite.
+        UsageError: there are fewer than two, two are equal, or a number is not finite.
     """
     shown = Choices(tuple(values)).describe()
     if len(values) < 2:
@@ -194,7 +195,7 @@ def choices(key: str, values: list[Any]) -> Choices:
 
 
 def for_option(dimension: Dimension, own: Any) -> Dimension:
-    """Let a range have all numbers if the option's own value is no whole number, such as 0.0."""
+    """Return a range of all numbers, not whole ones only, if the option's own value is a float, such as 0.0."""
     if isinstance(dimension, Range) and isinstance(own, float):
         return Range(float(dimension.low), float(dimension.high), dimension.scale)
     return dimension

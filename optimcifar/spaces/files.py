@@ -9,7 +9,7 @@ import yaml
 from jsonargparse import get_loader
 
 from optimcifar.errors import UsageError
-from optimcifar.spaces.dimensions import Dimension, choices, parse_dimension
+from optimcifar.spaces.dimensions import Dimension, choices_of, parse_dimension
 
 
 def space_of_section(name: str, section: Any) -> dict[str, Dimension]:
@@ -31,7 +31,7 @@ def space_of_section(name: str, section: Any) -> dict[str, Dimension]:
 
 def _dimension(key: str, value: Any) -> Dimension:
     if isinstance(value, list):
-        return choices(key, value)
+        return choices_of(key, value)
     if isinstance(value, str):
         return parse_dimension(key, value)
     raise UsageError(f"{key} must be a range such as 1e-3..1, or a list; got {value!r}")

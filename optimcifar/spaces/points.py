@@ -18,7 +18,7 @@ Setting = dict[str, Any]
 # Scrambles the sequence: the same for all spaces, so that those with equally many dimensions get the same points.
 _SEED = 0
 
-# So many points are drawn for each setting wanted: enough to find those of a small space.
+# Points drawn for each setting wanted: enough to find all settings of a small space.
 _POINTS_PER_SETTING = 100
 
 
