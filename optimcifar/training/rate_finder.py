@@ -33,7 +33,8 @@ def check_rate_finders(trainer: Trainer, optimizer: Optimizer, schedule: object 
         UsageError: the trainer has such a finder.
     """
     for finder in rate_finders(trainer):
-        if finder._update_attr and (reason := _reason(finder, trainer, optimizer, schedule)):
+        reasons = _reasons(finder, trainer, optimizer, schedule) if finder._update_attr else ()
+        for reason in reasons:
             raise UsageError(f"LearningRateFinder {reason}: {USE_SWEEP}")
 
 
@@ -53,7 +54,6 @@ def forget_range_test(trainer: Trainer, rate: float | None) -> None:
     if rate is None and any(finder._update_attr for finder in rate_finders(trainer)):
         raise UsageError(f"LearningRateFinder found no rate before training: {USE_SWEEP}")
     trainer.ckpt_path = None  # else that of the test's own checkpoint, which is gone
-    trainer._logger_connector.reset_results()
     trainer._logger_connector.reset_metrics()
     trainer.strategy.setup_optimizers(trainer)
 
@@ -74,26 +74,29 @@ def leave_out_rate_finders(trainer: Trainer, rate: float | None) -> None:
     trainer.callbacks = [callback for callback in callbacks_of(trainer) if callback not in finders]  # type: ignore[attr-defined]
 
 
-def _reason(finder: LearningRateFinder, trainer: Trainer, optimizer: Optimizer, schedule: object | None) -> str | None:
-    rates = dict.fromkeys(float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups)
-    fixed = next((part for part in _with_parts(schedule) if isinstance(part, (OneCycleLR, CyclicLR))), None)
-    steps, tried = run_length(trainer, "step"), finder._num_training_steps
+def _reasons(
+    finder: LearningRateFinder, trainer: Trainer, optimizer: Optimizer, schedule: object | None
+) -> Iterator[str]:
+    """Yield what keeps a finder from setting the rate."""
     if goes_on(trainer):
-        return "works in new runs only, and this trainer has trained before"
+        yield "works in new runs only, and this trainer has trained before"
+    rates = dict.fromkeys(float(group.get("initial_lr", group["lr"])) for group in optimizer.param_groups)
     if len(rates) > 1:
-        return f"finds one rate, and the parameter groups have {', '.join(f'{rate:g}' for rate in rates)}"
-    if fixed:
-        return f"would change nothing, because {type(fixed).__name__} sets the rates itself"
+        yield f"finds one rate, and the parameter groups have {', '.join(f'{rate:g}' for rate in rates)}"
+    for part in _with_parts(schedule):
+        if isinstance(part, (OneCycleLR, CyclicLR)):
+            yield f"would change nothing, because {type(part).__name__} sets the rates itself"
     if isinstance(optimizer, Rprop):
-        return "cannot test Rprop, which uses its rate in the first step only"
+        yield "cannot test Rprop, which uses its rate in the first step only"
     if any(group.get("warmup_steps") for group in optimizer.param_groups):  # schedulefree's
-        return f"tests lower rates than it says, because {type(optimizer).__name__} warms up"
+        yield f"tests lower rates than it says, because {type(optimizer).__name__} warms up"
+    steps, tried = run_length(trainer, "step"), finder._num_training_steps
     if steps is not None and steps < tried:
-        return f"tries {count(tried, 'rate')}, one per step, and the run has {count(steps, 'step')}"
-    return None
+        yield f"tries {count(tried, 'rate')}, one per step, and the run has {count(steps, 'step')}"
 
 
 def _with_parts(schedule: object) -> Iterator[object]:
+    """Yield a schedule and the schedules that it is made of."""
     yield schedule
     for part in schedule_parts(schedule):
         yield from _with_parts(part)
