@@ -23,7 +23,7 @@ def sweep_columns(sweep: Sweep, response: Response) -> list[Column[Tried]]:
     """Return the columns about the points of a configuration, those that have anything to show."""
     columns = [
         *(_value(sweep, key) for key in sweep.design.keys),
-        Column("", mark, mark, lambda row: "#1a7f37" if row.is_best else "#555"),
+        Column("note", mark, mark, lambda row: "#1a7f37" if row.is_best else "#555"),
         _metric("val acc", "val_acc"),
         _metric("train loss", "train_loss"),
         Column("best epoch's val acc", _best_epoch, lambda row: number_text(_best_epoch(row), ".3f")),
@@ -37,8 +37,8 @@ def sweep_columns(sweep: Sweep, response: Response) -> list[Column[Tried]]:
 
 
 def mark(row: Tried) -> str:
-    """Write whether a point is the best, not told from it, or the file's own: ``best, own``."""
-    best = "best" if row.is_best else "not told from best" if row.is_among_best else ""
+    """Write whether a point is or may be the best, and whether it is the file's own: ``best, own``."""
+    best = "best" if row.is_best else "may be best" if row.is_among_best else ""
     return ", ".join(filter(None, (best, "own" if row.point.is_own else "")))
 
 
@@ -61,9 +61,7 @@ def _metric(title: str, name: str) -> Column[Tried]:
 
 
 def _cost(title: str, name: str, form: str) -> Column[Tried]:
-    return Column(
-        title, lambda row: row.estimate(name).mean, lambda row: number_text(row.estimate(name).mean, form)
-    )
+    return Column(title, lambda row: row.estimate(name).mean, lambda row: number_text(row.estimate(name).mean, form))
 
 
 def _best_epoch(row: Tried) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from optimcifar.report.cautions import cautions
 from optimcifar.report.charts.gallery import chart_context
 from optimcifar.report.charts.style import Style

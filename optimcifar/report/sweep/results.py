@@ -112,9 +112,12 @@ class Tried:
         return math.nan if found is None else found
 
     def estimate(self, metric: str) -> Estimate:
-        """Return the mean of a metric over seeds and its interval; of costs, over the seeds where they are known."""
+        """Return the mean of a metric over seeds and its interval.
+
+        Costs are those of the runs that finished, and of which they are known: a run that diverged ended early.
+        """
         if metric in COSTS:
-            values = [self.value(run, metric) for run in self.ended.values()]
+            values = [self.value(run, metric) for run in self.ended.values() if run.status == "finished"]
             return estimate([value for value in values if math.isfinite(value)], least=0)
         return self.figures.metrics[metric] if self.figures else estimate([])
 
@@ -197,10 +200,10 @@ class Sweep:
         return next(place for place, other in enumerate(self.values[key]) if are_equal(value, other))
 
     def _values(self, key: str) -> list[Any]:
-        tried = [point.setting.get(key) for point in self.design.points]
+        tried: list[Any] = [point.setting.get(key) for point in self.design.points]
         dimension = self.design.over[key]
         if isinstance(dimension, Range) or all(map(is_number, tried)):
-            numbers = sorted(filter(is_number, tried))
+            numbers = sorted(value for value in tried if is_number(value))
             return distinct([*numbers, *(value for value in tried if not is_number(value))])
         return distinct([*dimension.values, *tried])
 
@@ -236,5 +239,7 @@ def read_sweep(folder: Path) -> Sweep:
     runs = [read_run(run, entry=run.path.parent.name) for run in found]
     planned = [run for run in runs if run.seed in design.seeds]
     if not planned:
-        raise RuntimeError(f"{folder} holds no run of its sweep yet: there is no summary.json in runs/<point>/seed-<k>/")
+        raise RuntimeError(
+            f"{folder} holds no run of its sweep yet: there is no summary.json in runs/<point>/seed-<k>/"
+        )
     return Sweep(design, sorted(planned, key=lambda run: (entries.index(run.name), run.seed or 0)))

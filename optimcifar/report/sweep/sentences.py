@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby, takewhile
 
 from optimcifar.report.sweep.labels import value_text
@@ -13,13 +13,13 @@ from optimcifar.spaces.values import are_equal
 from optimcifar.statistics.estimates import LEVEL, Estimate
 from optimcifar.statistics.samples import FEWEST_SEEDS, FEWEST_WITH_COLLAPSE
 from optimcifar.statistics.stages import FALSE_VERDICTS
-from optimcifar.text import conjunction, count, grouped, percent
+from optimcifar.text import conjunction, count, percent
 
 # From so many neighbouring values on, they are written as a range.
 _RANGE_FROM = 3
 
 # A sentence names at most so many settings of two hyperparameters.
-_MOST = 6
+_MOST = 3
 
 
 def answer(sweep: Sweep) -> list[str]:
@@ -31,7 +31,9 @@ def methods(sweep: Sweep) -> list[str]:
     """Say what was tried, and how values were compared."""
     names, over = sweep.names, sweep.design.over
     lines = [f"{names[key]} is {key}; tried: {over[key].describe()}, and each file's own value." for key in over]
-    lines += [f"{names[key]} follows {names[other]}: {key} is tied to it." for key, other in sweep.design.follows.items()]
+    lines += [
+        f"{names[key]} follows {names[other]}: {key} is tied to it." for key, other in sweep.design.follows.items()
+    ]
     return [
         *lines,
         "The best is the value with the highest mean validation accuracy after the last epoch. The other values of a "
@@ -50,7 +52,7 @@ def accuracy_text(value: Estimate) -> str:
 
 
 def _answer(sweep: Sweep, response: Response) -> list[str]:
-    best, after = response.best, _without_result(response)
+    best, after = response.best, _without_result(sweep, response)
     if not any(tried.ended for tried in response.points):
         return ["No run has a result.", *after]
     if not any(math.isfinite(tried.estimate("val_acc").mean) for tried in response.points):
@@ -59,8 +61,8 @@ def _answer(sweep: Sweep, response: Response) -> list[str]:
         return ["Every run diverged or ended at chance.", *after]
     return [
         f"The best is {best.name}, with a validation accuracy of {accuracy_text(best.estimate('val_acc'))}.",
-        *_equals(sweep, response, best),
         *_own(sweep, response, best),
+        *_equals(sweep, response, best),
         *_edges(sweep, response, best),
         *_collapses(sweep, response),
         *after,
@@ -73,16 +75,17 @@ def _equals(sweep: Sweep, response: Response, best: Tried) -> list[str]:
     if seeds < FEWEST_SEEDS:
         return [f"With {count(seeds, 'seed')}, no value can be told from another: that takes {FEWEST_SEEDS} or more."]
     reasons = _not_comparable(response)
-    not_comparable = [f"Not comparable with it: {'; '.join(grouped(reasons))}."] if reasons else []
+    left_out = [f"Not comparable with it: {_grouped(sweep, response, reasons)}."] if reasons else []
     if not response.members:
-        return not_comparable
+        return left_out
     if others := [tried for tried in response.members if tried is not best]:
-        # A range has the best within it.
-        in_ranges = _spans(sweep, response, response.members)
-        which = in_ranges if " to " in in_ranges else _spans(sweep, response, others)
-        return [f"Not told from it: {which}.", *not_comparable]
-    left_out = " that can be compared" if reasons else ""
-    return [f"All other values{left_out} are shown to be below it.", *not_comparable]
+        place = response.points.index(best)
+        is_within = all(tried in others for tried in response.points[place - 1 : place + 2 : 2])
+        # A range may have the best within it.
+        which = _spans(sweep, response, [best, *others] if is_within and 0 < place else others)
+        return [f"Cannot be told from the best: {which}.", *left_out]
+    all_others = "All other values that can be compared" if reasons else "All other values"
+    return [f"{all_others} are shown to be below it.", *left_out]
 
 
 def _not_comparable(response: Response) -> dict[str, str]:
@@ -91,7 +94,7 @@ def _not_comparable(response: Response) -> dict[str, str]:
     return {
         tried.name: reasons[tried.point.entry]
         for tried in response.points
-        if tried.point.entry in reasons and not tried.is_best and 0 < len(tried.ended) > tried.collapsed
+        if tried.point.entry in reasons and not tried.is_best and len(tried.ended) > tried.collapsed
     }
 
 
@@ -103,7 +106,7 @@ def _own(sweep: Sweep, response: Response, best: Tried) -> list[str]:
     if own is best:
         return [f"That is the file's own {values}." if values == "value" else "Those are the file's own values."]
     line = f"The file's own {values}, {own.name}"
-    if own.collapsed == len(own.ended):
+    if _all_did(own):
         return [f"{line}, collapsed in every run."]
     verdicts = {True: "not told from the best", False: "shown to be below the best"}
     compared = own.is_among_best or own.point.entry in response.analysis.best.below
@@ -116,10 +119,9 @@ def _edges(sweep: Sweep, response: Response, best: Tried) -> list[str]:
     """Warn where the best is the lowest or the highest value that was tried."""
     lines = []
     for key in sweep.design.keys:
-        value = best.point.setting.get(key)
-        tried = sweep.values[key]
         if sweep.scales[key] is None:
             continue
+        value, tried = best.point.setting[key], sweep.values[key]
         own = [point.point.setting[key] for point in response.points]
         edges = {"lowest": min(own), "highest": max(own)}
         if edge := next((edge for edge, end in edges.items() if are_equal(end, value)), None):
@@ -154,15 +156,20 @@ def _collapses(sweep: Sweep, response: Response) -> list[str]:
 
 def _all_collapsed(sweep: Sweep, response: Response, ended: Sequence[Tried]) -> list[tuple[str, list[Tried]]]:
     """Return the points of which every run collapsed, those at an end of the values together."""
-    left = {tried.name: tried for tried in ended if tried.collapsed == len(tried.ended)}
+    left = {tried.name: tried for tried in ended if _all_did(tried)}
     found = []
     if _is_numeric(sweep):
         for order, direction in ((ended[::-1], "above"), (ended, "below")):
-            side = list(takewhile(lambda tried: tried.name in left, order))
+            side = list(takewhile(_all_did, order))
             if len(side) > 1:
                 found.append((f"{side[-1].name} and {direction}", side))
                 left = {name: tried for name, tried in left.items() if tried not in side}
     return [*found, *([(_spans(sweep, response, list(left.values())), list(left.values()))] if left else [])]
+
+
+def _all_did(tried: Tried) -> bool:
+    """Return whether every run of a point collapsed."""
+    return tried.collapsed == len(tried.ended)
 
 
 def _what(points: Sequence[Tried]) -> str:
@@ -177,10 +184,15 @@ def _is_numeric(sweep: Sweep) -> bool:
 
 
 def _spans(sweep: Sweep, response: Response, chosen: Sequence[Tried]) -> str:
-    """Write points: ``lr 0.0133 to 0.0749``, ``lr 0.0133, 0.1``, ``lr 0.01, momentum 0.9; lr 0.1, momentum 0``."""
+    """Write points: ``lr 0.0133 to 0.0749``, ``lr 0.0133 and 0.1``, ``lr 0.01, momentum 0.9; lr 0.1, momentum 0``.
+
+    Of two hyperparameters those with the highest means are named.
+    """
     names = [tried.name for tried in chosen]
     if len(sweep.design.keys) > 1:
-        return "; ".join(names) if len(names) <= _MOST else f"{'; '.join(names[:_MOST])}; {len(names) - _MOST} more"
+        ranked = sorted(chosen, key=lambda tried: -tried.estimate("val_acc").mean)
+        more = [f"{len(chosen) - _MOST} more"] if len(chosen) > _MOST else []
+        return "; ".join([*(tried.name for tried in ranked[:_MOST]), *more])
     ((key, name),) = sweep.key_names.items()
     parts = []
     for is_chosen, group in groupby(response.points, lambda tried: tried.name in names):
@@ -191,11 +203,20 @@ def _spans(sweep: Sweep, response: Response, chosen: Sequence[Tried]) -> str:
     return f"{name} {conjunction(parts)}"
 
 
-def _without_result(response: Response) -> list[str]:
+def _without_result(sweep: Sweep, response: Response) -> list[str]:
     """Name the points some of whose runs failed or are not over."""
     reasons = {
         tried.name: ", ".join(f"{n} of {len(tried.seeds)} {state}" for state, n in tried.without_result.items())
         for tried in response.points
         if tried.without_result
     }
-    return [f"Runs without a result: {'; '.join(grouped(reasons))}."] if reasons else []
+    return [f"Runs without a result: {_grouped(sweep, response, reasons)}."] if reasons else []
+
+
+def _grouped(sweep: Sweep, response: Response, reasons: Mapping[str, str]) -> str:
+    """Write points with their reasons, and those with the same reason together: ``lr 0.1 and 0.3 (1 of 3 failed)``."""
+    parts = []
+    for why in dict.fromkeys(reasons.values()):
+        points = [tried for tried in response.points if reasons.get(tried.name) == why]
+        parts.append(f"{_spans(sweep, response, points)} ({why})")
+    return "; ".join(parts)

@@ -18,7 +18,7 @@ from optimcifar.report.sweep.results import Response, Sweep, Tried
 from optimcifar.report.sweep.sentences import answer
 from optimcifar.statistics.estimates import Estimate
 
-_TEXT_COLUMNS = ("", "collapsed")
+_TEXT_COLUMNS = ("note", "collapsed")
 
 
 def print_sweep(sweep: Sweep, page: Path) -> None:
@@ -29,13 +29,14 @@ def print_sweep(sweep: Sweep, page: Path) -> None:
         page: the file of the whole report, which is named in the last line.
     """
     console = OutputConsole()
-    notes = [f"{circumstances(sweep.together)}.", *cautions(sweep.together)]
+    may = ["May be best: not shown to be below the best."] * any(len(own.members) > 1 for own in sweep.responses)
+    notes = [*may, f"{circumstances(sweep.together)}.", *cautions(sweep.together)]
     for line, response in zip(answer(sweep), sweep.responses, strict=True):
         console.print(Group(console.text(line), _table(sweep, response, console)))
         console.print()
     console.print(Group(*map(console.text, notes)))
     console.print()
-    console.print(console.text("≈ best: cannot be told from it. Pictures are on the page, runs in sweep.csv beside it."))
+    console.print(console.text("Pictures are on the page, and the figures of all runs in sweep.csv beside it."))
     console.print(f"the report is {page}", soft_wrap=True)
 
 
@@ -44,7 +45,8 @@ def _table(sweep: Sweep, response: Response, console: OutputConsole) -> Table:
     table = Table(box=None, pad_edge=False)
     heads = [head for head in rows[0] if any(row[head] for row in rows)]
     for head in heads:
-        table.add_column(head, justify="left" if head in _TEXT_COLUMNS else "right", overflow="fold")
+        is_text = head in _TEXT_COLUMNS
+        table.add_column(head, justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text)
     for tried, row in zip(response.points, rows, strict=True):
         table.add_row(*(console.text(row[head], "green" if tried.is_best else "") for head in heads))
     return table
@@ -56,9 +58,9 @@ def _cells(sweep: Sweep, tried: Tried) -> dict[str, str]:
         **{name: value_text(tried.point.setting.get(key)) for key, name in sweep.key_names.items()},
         "seeds": seeds_text(tried),
         "val acc": _plus_minus(tried.estimate("val_acc")),
-        "train loss": number_text(tried.estimate("train_loss").mean, ".3g"),
-        "s/run": number_text(tried.estimate("train_seconds").mean, ".3g"),
-        "": mark(tried).replace("not told from best", "≈ best"),
+        "train loss": number_text(tried.estimate("train_loss").mean, ".3f"),
+        "s/run": number_text(tried.estimate("train_seconds").mean, ".1f"),
+        "note": mark(tried),
         "collapsed": ", ".join(f"{number} {what}" for what, number in collapsed.items() if number),
     }
 

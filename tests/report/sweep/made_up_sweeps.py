@@ -39,9 +39,12 @@ def make_sweep(
     dimensions: dict[str, Dimension] = {key: parse_dimension(key, text) for key, text in over.items()}
     tried = []
     for name, values in own.items():
-        for number, point in enumerate([*points, *([] if values in points else [values])]):
-            setting = dict(zip(over, point, strict=True))
-            tried.append(SweepPoint(f"{name}-{number}", name, setting, point == values))
+        every = [*points, *([] if values in points else [values])]
+        settings = [dict(zip(over, point, strict=True)) for point in every]
+        tried += [
+            SweepPoint(f"{name}-{number}", name, setting, tuple(setting.values()) == values)
+            for number, setting in enumerate(settings)
+        ]
     design = SweepDesign(dimensions, tuple(tried), tuple(range(seeds)), follows or {})
     design.write(folder)
     for point in tried:

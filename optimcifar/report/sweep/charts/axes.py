@@ -39,11 +39,15 @@ class Metric:
     note: str
 
 
+_LEFT_OUT = "a run that diverged ended early, and the mean leaves it out"
+
 METRICS = (
-    Metric("val_acc", "final validation accuracy", False, ".3f", "a run that diverged is drawn at chance level"),
-    Metric("train_loss", "train loss", False, ".3g", "a run that diverged has the loss of its last whole epoch"),
-    Metric("train_seconds", "seconds of training", True, ".3g", "a run that diverged ended early"),
-    Metric("optimizer_step_ms", "optimizer milliseconds per step", True, ".3g", "a run that diverged ended early"),
+    Metric("val_acc", "final validation accuracy", False, ".3f", "a run that diverged counts as at chance level"),
+    Metric(
+        "train_loss", "train loss", False, ".3f", "a run that diverged has the loss of its last whole epoch, if any"
+    ),
+    Metric("train_seconds", "seconds of training", True, ".1f", _LEFT_OUT),
+    Metric("optimizer_step_ms", "optimizer milliseconds per step", True, ".3f", _LEFT_OUT),
 )
 
 
@@ -58,7 +62,7 @@ class ValueAxis:
     def __init__(self, sweep: Sweep, key: str) -> None:
         self.title, self._values, self._scale = sweep.names[key], sweep.values[key], sweep.scales[key]
         self.labels = _labels(self._values)
-        self._position = lambda value: sweep.position(key, value)
+        self._sweep, self._key = sweep, key
 
     @property
     def is_numeric(self) -> bool:
@@ -71,7 +75,7 @@ class ValueAxis:
 
     def label(self, value: Any) -> str:
         """Return a value in words."""
-        return self.labels[self._position(value)]
+        return self.labels[self._sweep.position(self._key, value)]
 
     def share(self, value: Any) -> float:
         """Return where a value lies on the axis, from 0 on the left to 1."""
@@ -79,7 +83,7 @@ class ValueAxis:
             return math.log(value / self._values[0]) / math.log(self._values[-1] / self._values[0])
         if self._scale == "linear":
             return float(value - self._values[0]) / float(self._values[-1] - self._values[0])
-        return self._position(value) / max(len(self._values) - 1, 1)
+        return self._sweep.position(self._key, value) / max(len(self._values) - 1, 1)
 
     def x(self, field: str = "value") -> alt.X:
         """Return the channel of the horizontal axis."""
@@ -87,9 +91,10 @@ class ValueAxis:
             upright = sum(map(len, self.labels)) > _UPRIGHT
             axis = alt.Axis(labelAngle=-90 if upright else 0, labelLimit=160)
             return alt.X(f"{field}:N", title=self.title, sort=None, scale=alt.Scale(domain=self.labels), axis=axis)
-        scale, axis = alt.Scale(zero=False, nice=False, padding=14), alt.Axis(format="~g", tickCount=8)
+        kind, axis = {}, alt.Axis(format="~g", tickCount=8)
         if self._scale == "log":
-            scale, axis = self._log()
+            kind, axis = self._log_scale(), alt.Axis(format="~g", values=self._ticks())
+        scale = alt.Scale(domain=[self._values[0], self._values[-1]], nice=False, padding=14, **kind)
         return alt.X(f"{field}:Q", title=self.title, scale=scale, axis=axis)
 
     def colour(self, field: str = "value") -> alt.Color:
@@ -97,15 +102,18 @@ class ValueAxis:
         scheme = alt.SchemeParams(name="viridis", extent=[0, 0.9])
         if not self.is_numeric:
             scale = alt.Scale(domain=self.labels, scheme=scheme)
-            return alt.Color(f"{field}:O", title=self.title, sort=None, scale=scale, legend=alt.Legend(orient="bottom", columns=5, labelLimit=160))
+            return alt.Color(
+                f"{field}:O",
+                title=self.title,
+                sort=None,
+                scale=scale,
+                legend=alt.Legend(orient="bottom", columns=5, labelLimit=160),
+            )
         kind = {} if self._scale == "linear" else self._log_scale()
         scale = alt.Scale(domain=[self._values[0], self._values[-1]], scheme=scheme, **kind)
         ticks = self._ticks() if self._scale == "log" else alt.Undefined
-        legend = alt.Legend(orient="bottom", gradientLength=240, format="~g", values=ticks)
+        legend = alt.Legend(orient="bottom", format="~g", values=ticks)
         return alt.Color(f"{field}:Q", title=self.title, scale=scale, legend=legend)
-
-    def _log(self) -> tuple[alt.Scale, alt.Axis]:
-        return alt.Scale(nice=False, padding=14, **self._log_scale()), alt.Axis(format="~g", values=self._ticks())
 
     def _log_scale(self) -> dict[str, Any]:
         """Return the settings of a log scale, which is linear around zero if a value is not positive."""
@@ -125,12 +133,13 @@ class ValueAxis:
         return [*negative, *([0.0] if self._values[0] <= 0 else []), *inside]
 
 
-def y_channel(field: str, metric: Metric, values: Sequence[float]) -> alt.Y:
+def y_channel(field: str, title: str, metric: Metric, values: Sequence[float]) -> alt.Y:
     """Return the channel of a metric's axis, on a scale of powers for losses of very different sizes."""
-    scale, axis = alt.Scale(zero=metric.from_zero, padding=6), alt.Axis(tickCount=6)
+    scale = alt.Scale(zero=True) if metric.from_zero else alt.Scale(zero=False, nice=False, padding=10)
+    axis = alt.Axis(tickCount=6)
     if not metric.from_zero and min(values) > 0 and max(values) > _LINEAR * min(values):
         scale, axis = power_scale(values)
-    return alt.Y(f"{field}:Q", title=metric.title, scale=scale, axis=axis)
+    return alt.Y(f"{field}:Q", title=title, scale=scale, axis=axis)
 
 
 def _labels(values: Sequence[Any]) -> list[str]:

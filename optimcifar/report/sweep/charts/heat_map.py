@@ -68,7 +68,7 @@ def _cells(response: Response, keys: tuple[str, str], axes: tuple[ValueAxis, Val
 
 
 def _words(tried: Tried) -> str:
-    """Write what a cell is: ``best, own``, ``2 of 3 ×``, ``failed``; nothing for most."""
+    """Write what a cell is: ``best, own``, ``failed``, or how many of its runs collapsed; nothing for most."""
     marks = {"best": tried.is_best, "own": tried.point.is_own}
     parts = [word for word, is_so in marks.items() if is_so]
     if tried.collapsed:
@@ -90,7 +90,9 @@ def _panel(
         y=alt.Y("down:N", title=down.title, sort=None, scale=alt.Scale(domain=down.labels[::-1]), axis=labels),
     )
     scale = alt.Scale(domain=list(ends), scheme=alt.SchemeParams(name="viridis"))
-    colour = alt.Color("mean:Q", title=metric.title, scale=scale, legend=alt.Legend(orient="bottom", gradientLength=200))
+    colour = alt.Color(
+        "mean:Q", title=metric.title, scale=scale, legend=alt.Legend(orient="bottom", gradientLength=200)
+    )
     fields = [alt.Tooltip("across:N", title=across.title), alt.Tooltip("down:N", title=down.title)]
     fields += [alt.Tooltip(f"{name}:Q", format=".4~g") for name in ("mean", "low", "high", "seeds", "collapsed")]
     valid = "isValid(datum.mean)"
@@ -98,8 +100,14 @@ def _panel(
     outline = base.transform_filter("datum.marked").mark_rect(filled=False, stroke="#D55E00", strokeWidth=3)
     ink = alt.condition("datum.light", alt.value("#000"), alt.value("#fff"))
     texts = [
-        base.transform_filter(f"{test} datum.words").mark_text(dy=dy, fontSize=_font(size)).encode(text=field, color=ink)
-        for field, test, dy, size in (("text:N", "!", 0, _LARGEST), ("text:N", "", -7, _LARGEST), ("words:N", "", 7, 10))
+        base.transform_filter(f"{test} datum.words")
+        .mark_text(dy=dy, fontSize=_font(size))
+        .encode(text=field, color=ink)
+        for field, test, dy, size in (
+            ("text:N", "!", 0, _LARGEST),
+            ("text:N", "", -7, _LARGEST),
+            ("words:N", "", 7, 10),
+        )
     ]
     return style.finish([cells, outline, *texts], _ROW * len(down.labels))
 

@@ -46,14 +46,12 @@ def _rows(sweep: Sweep, response: Response, axis: ValueAxis, coloured: str, othe
 
 
 def _panel_name(sweep: Sweep, tried: Tried, others: list[str]) -> str:
-    parts = [tried.point.configuration] if len(sweep.responses) > 1 else []
-    for key in others:
-        parts.append(f"{sweep.names[key]} {ValueAxis(sweep, key).label(tried.point.setting.get(key))}")
-    return ", ".join(parts)
+    name = [tried.point.configuration] if len(sweep.responses) > 1 else []
+    values = (f"{sweep.names[key]} {ValueAxis(sweep, key).label(tried.point.setting.get(key))}" for key in others)
+    return ", ".join([*name, *values])
 
 
 def _figure(style: Style, axis: ValueAxis, rows: Values, name: str) -> Figure:
-    metric = next(metric for metric in METRICS if metric.name == name)
     drawn = [row for row in rows if row[name] is not None]
     names = dict.fromkeys(row["panel"] for row in drawn)
     panels = {panel: _panel(style, axis, drawn, name, panel) for panel in names}
@@ -66,7 +64,7 @@ def _panel(style: Style, axis: ValueAxis, rows: Values, name: str, panel: str) -
     here = style.base("curves").transform_filter(alt.datum.panel == panel).transform_filter(f"isValid(datum.{name})")
     base = here.encode(
         x=alt.X("epoch:Q", axis=epoch_axis(max(row["epoch"] for row in rows)), scale=alt.Scale(zero=False)),
-        y=y_channel(name, metric, [row[name] for row in rows]),
+        y=y_channel(name, _TITLES[name], metric, [row[name] for row in rows]),
         color=axis.colour(),
         detail="setting:N",
     )
