@@ -29,7 +29,7 @@ def verdict_columns(analysis: Analysis) -> list[Column[Configuration]]:
         Column(f"Δ {measure} vs {analysis.baseline}", _difference, _difference_text),
         _metric(measure, analysis.measure),
         Column("pairs", _pairs, lambda row: str(_pairs(row) or "")),
-        Column("adjusted p", _adjusted_p, lambda row: _number(_adjusted_p(row), ".3g")),
+        Column("adjusted p", _adjusted_p, lambda row: number_text(_adjusted_p(row), ".3g")),
         Column("diverged", lambda row: row.diverged, _diverged_text),
         Column("not finished", lambda row: row.not_finished, lambda row: str(row.not_finished or "")),
         Column(
@@ -88,11 +88,11 @@ def _hyperparameter(name: str) -> Column[Configuration]:
 
 
 def _metric(title: str, name: str) -> Column[Configuration]:
-    return Column(title, lambda row: row.metrics[name].mean, lambda row: _plus_minus(row.metrics[name]))
+    return Column(title, lambda row: row.metrics[name].mean, lambda row: plus_minus(row.metrics[name]))
 
 
 def _cost(title: str, name: str, form: str) -> Column[Configuration]:
-    return Column(title, lambda row: row.costs[name], lambda row: _number(row.costs[name], form))
+    return Column(title, lambda row: row.costs[name], lambda row: number_text(row.costs[name], form))
 
 
 def _epochs_to_target(row: Configuration) -> float:
@@ -158,7 +158,7 @@ def _pairs(row: Configuration) -> int:
     return row.difference.n if row.difference else 0
 
 
-def _plus_minus(value: Estimate) -> str:
+def plus_minus(value: Estimate) -> str:
     """Write ``0.613 ± 0.020``, or ``0.990 [0.961, 1.000]`` where the interval was cut, or how many values miss."""
     if math.isnan(value.mean):
         return f"missing in {value.missing} of {value.n}" if value.missing < value.n else ""
@@ -170,5 +170,6 @@ def _plus_minus(value: Estimate) -> str:
     return f"{value.mean:.3f} ± {half:.3f}"
 
 
-def _number(value: float, form: str) -> str:
+def number_text(value: float, form: str) -> str:
+    """Write a number in a format; nothing for NaN."""
     return "" if math.isnan(value) else format(value, form)

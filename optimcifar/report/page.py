@@ -152,7 +152,7 @@ def _swatch(look: Look) -> str:
 
 
 def _figure(figure: Figure, context: str) -> str:
-    title, *notes = map(escape, [figure.title, context, *figure.notes])
+    title, *notes = map(escape, [figure.title, figure.context or context, *figure.notes])
     key = "".join(f"<li>{_swatch(look)} {escape(name)}</li>" for name, look in figure.key.items())
     panels = "".join(_panel(figure, number, name) for number, name in enumerate(figure.panels))
     return f"""<figure{' class="wide"' if len(figure.panels) > 1 else ""}>

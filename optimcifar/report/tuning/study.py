@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from optimcifar.report.analysis import Analysis
 from optimcifar.report.comparison import Comparison
 from optimcifar.report.tuning.design import FIRST_TUNING_SEED, TuningDesign, trial_entry
 from optimcifar.runs.folder import ENDED, comparison_runs
@@ -35,20 +34,37 @@ class Trial:
     setting: dict[str, Any]
     runs: dict[int, RunResult]
 
-    def value(self, seed: int) -> float:
-        """Return the final validation accuracy with a seed; chance level for a run that diverged before it had one.
+    @property
+    def tuning_runs(self) -> list[RunResult]:
+        """Its runs with tuning seeds, in their order."""
+        return [run for seed, run in sorted(self.runs.items()) if seed >= FIRST_TUNING_SEED]
 
-        It is NaN for a run that failed or is not over.
+    @property
+    def final_runs(self) -> list[RunResult]:
+        """Its runs with other seeds, in their order."""
+        return [run for seed, run in sorted(self.runs.items()) if seed < FIRST_TUNING_SEED]
+
+    def value(self, seed: int) -> float:
+        """Return the final validation accuracy with a seed; chance level for a run that diverged.
+
+        Its last accuracy would say nothing of its weights, which are not finite. The value is NaN for a run that failed
+        or is not over.
         """
         run = self.runs.get(seed)
         if run is None or run.status not in ENDED:
             return math.nan
-        return Analysis([run], run.name).measured(run)
+        if run.status == "diverged" and (classes := run.summary.get("classes")):
+            return 1 / int(classes)
+        return run.final("val_acc")
+
+    def values(self, seeds: Sequence[int]) -> dict[int, float]:
+        """Return the values of those of the seeds that have one."""
+        return {seed: value for seed in seeds if math.isfinite(value := self.value(seed))}
 
     def mean(self, seeds: Sequence[int]) -> float:
         """Return the mean value over those of the seeds that have one; NaN without any."""
-        values = [value for seed in seeds if math.isfinite(value := self.value(seed))]
-        return statistics.fmean(values) if values else math.nan
+        values = self.values(seeds)
+        return statistics.fmean(values.values()) if values else math.nan
 
 
 @dataclass(frozen=True)
@@ -82,20 +98,38 @@ class Study:
 
     @cached_property
     def candidates(self) -> dict[str, list[Trial]]:
-        """The best trials of each configuration on the seeds that all trials have, the best first.
-
-        Trials without a value are none; of equal ones the earlier comes first.
-        """
-        return {name: self._best(trials) for name, trials in self.trials.items()}
+        """The best trials of each configuration on the seeds that all trials have, the best first; see ``ranked``."""
+        seeds = self.design.trial_seeds
+        return {name: ranked(trials, seeds)[: self.design.candidates] for name, trials in self.trials.items()}
 
     @cached_property
     def chosen(self) -> dict[str, Trial]:
-        """The candidate of each configuration with the highest mean over the candidates' seeds.
+        """The candidate of each configuration with the highest mean over the candidates' seeds; see ``ranked``.
 
-        A configuration without any result has none.
+        A configuration without any result has none. Before all runs with these seeds are over, the choice may change.
         """
         seeds = self.design.candidate_seeds
-        return {name: max(own, key=lambda trial: trial.mean(seeds)) for name, own in self.candidates.items() if own}
+        return {name: ranked(own, seeds)[0] for name, own in self.candidates.items() if own}
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """The hyperparameters that any trial sets, those of the spaces and those that follow them."""
+        return list(dict.fromkeys(key for own in self.design.spaces.values() for key in own.trials[0]))
+
+    @cached_property
+    def tuning_runs(self) -> dict[str, list[RunResult]]:
+        """The runs with tuning seeds, named after their configurations, in the order of trials and seeds."""
+        return {
+            name: [replace(run, name=name, entry=name) for trial in trials for run in trial.tuning_runs]
+            for name, trials in self.trials.items()
+        }
+
+    @property
+    def final_runs(self) -> int:
+        """The number of final runs of the chosen and of the configurations' own settings."""
+        trials = {(trial.configuration, trial.number): trial for trial in self.chosen.values()}
+        trials |= {(name, 0): self.trials[name][0] for name in self.chosen}
+        return sum(len(trial.final_runs) for trial in trials.values())
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -128,18 +162,22 @@ class Study:
         runs = {seed: run for (of, seed), run in self.runs.items() if of == entry}
         return Trial(name, number, self.design.spaces[name].trials[number], runs)
 
-    def _best(self, trials: Sequence[Trial]) -> list[Trial]:
-        seeds = self.design.trial_seeds
-        measured = [trial for trial in trials if math.isfinite(trial.mean(seeds))]
-        return sorted(measured, key=lambda trial: (-trial.mean(seeds), trial.number))[: self.design.candidates]
-
     def _comparison(self, numbers: dict[str, int]) -> Comparison:
         runs = [
             replace(run, name=name, entry=name)
             for name, number in numbers.items()
-            for seed, run in sorted(self.trials[name][number].runs.items())
-            if seed < FIRST_TUNING_SEED
+            for run in self.trials[name][number].final_runs
         ]
         design = self.design.comparison
         baseline = design.baseline or design.configurations[0]
         return Comparison(runs, baseline, design.target_acc, design)
+
+
+def ranked(trials: Sequence[Trial], seeds: Sequence[int]) -> list[Trial]:
+    """Return the trials that have a value, the highest mean first; of equal ones the earlier.
+
+    A trial that lacks a seed, because a run failed or is not over, comes after those that have more: means over
+    different seeds cannot be compared.
+    """
+    measured = [trial for trial in trials if trial.values(seeds)]
+    return sorted(measured, key=lambda trial: (-len(trial.values(seeds)), -trial.mean(seeds), trial.number))
