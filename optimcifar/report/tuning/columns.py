@@ -87,7 +87,7 @@ def _tuned_columns(study: Study) -> list[Column[str]]:
         ),
         _accuracy(f"{measure}, own", study.own_comparison),
         _accuracy(f"{measure}, tuned", study.comparison),
-        Column("edge", edge, edge),
+        Column("edge", edge, edge, lambda name: ""),
     ]
 
 

@@ -18,11 +18,11 @@ def study_page(study: Study) -> str:
     style = Style(list(study.design.spaces), interactive=True)
     drawn, compared = study_figures(study, style), study.comparison
     measured_on = circumstances(compared) if compared.runs else tuning_circumstances(study)
+    tables = comparison_tables(compared) if compared.runs else []
     parts = [
         paragraphs(study_answer(study), "answer"),
         paragraphs([measured_on], "note"),
-        *(map(table, comparison_tables(compared)) if compared.runs else ()),
-        *map(table, study_tables(study)),
+        *map(table, [*tables[:1], *study_tables(study), *tables[1:]]),
         heading("Methods"),
         paragraphs([*study_methods(study), *study_cautions(study)]),
         charts(drawn, style.looks, study_context(study)),

@@ -155,7 +155,7 @@ def provenance(study: Study, name: str) -> list[str]:
     own = design.spaces[name]
     return [
         f"{name} with the setting chosen by optimcifar tune.",
-        f"Trial {trial.number} of the {design.trials} from 0 to {design.trials - 1}; trial 0 is its own setting.",
+        f"Trial {trial.number} of {design.trials}, counted from 0; trial 0 is the configuration's own setting.",
         *(f"{key}: {changed(own.trials[0][key], value)}" for key, value in trial.setting.items()),
         f"Space, from {source(own.source)}: {_space(own.space)}",
         f"Mean final validation accuracy {trial.mean(seeds):.4f} over {_seeds(sorted(trial.values(seeds)))}, by which "

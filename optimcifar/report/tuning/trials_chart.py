@@ -20,8 +20,9 @@ from optimcifar.text import count
 
 _WIDTH, _HEIGHT = 300, 210  # of a panel, in pixels
 
-# The share of a panel's height that is kept for the names of settings, and the pixels from its top to each.
-_ROOM, _TUNED_AT, _OWN_AT = 0.2, 8, 22
+# The share of a panel's height that is kept for the names of settings, and the pixels from its top to each, and to the
+# lines below them.
+_ROOM, _TUNED_AT, _OWN_AT, _LINE_FROM = 0.2, 8, 22, 30
 
 # The share of a panel's width from which on a name is on the other side of its value.
 _SIDE = 0.25
@@ -66,16 +67,17 @@ def _context(study: Study) -> str:
 
 def _notes(study: Study, data: dict[str, Values]) -> list[str]:
     first, seeds = study.design.trial_seeds[0], len(study.design.candidate_seeds)
+    read = ["Ringed: the own and the tuned setting."]
+    if any(row["diverged"] for row in data["trials"]):
+        read.append(f"{DIVERGED}: diverged, at chance level.")
+    if _at_edge(study):
+        read.append("Grey: the tenth of the range at whose edge the tuned value lies.")
     notes = [
         f"A dot per trial, with tuning seed {first}; diamond and line: mean and range of a candidate's {seeds} seeds.",
-        "Ringed: the configuration's own setting and the tuned one.",
+        " ".join(read),
     ]
-    if any(row["diverged"] for row in data["trials"]):
-        notes.append(f"{DIVERGED}: diverged, at chance level.")
     if any(len(own.space) > 1 for own in study.design.spaces.values()):
-        notes.append("Trials differ in their other hyperparameters too.")
-    if _at_edge(study):
-        notes.append("Grey: the tenth of the range at whose edge the tuned value lies.")
+        notes.append("Where several hyperparameters are tuned, the others differ from dot to dot.")
     return notes
 
 
@@ -250,6 +252,7 @@ def _names(style: Style, own: str, x: alt.X, y: alt.Y) -> Sequence[alt.Chart]:
     base = style.base("named").transform_filter(own).encode(x=x)
     rings = base.mark_point(filled=False, size=190, strokeWidth=1.6, color=_DARK, opacity=1).encode(y=y)
     lines = base.mark_rule(strokeWidth=0.8, strokeDash=[2, 2], color=_DARK, opacity=0.5)
+    lines = lines.encode(y=alt.value(_LINE_FROM), y2=alt.value(_HEIGHT))
     texts = [
         base.transform_filter(f"datum.side === '{side}' && datum.at === {at}")
         .mark_text(align=side, fontSize=10.5, color=_DARK, dx={"left": 4, "right": -4}.get(side, 0))
