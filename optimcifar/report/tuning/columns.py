@@ -46,7 +46,9 @@ def verdict_of_gain(study: Study, name: str) -> str:
     """Return the verdict on what tuning brought a configuration, or that it keeps its own setting."""
     if name not in study.chosen:
         return "no result"
-    return study.gains[name].verdict if name in study.gains else "own setting kept"
+    if not study.chosen[name].number:
+        return "own setting kept"
+    return study.gains[name].verdict if name in study.gains else "no final run yet"
 
 
 def _tuned_note(study: Study) -> str:

@@ -41,5 +41,6 @@ def _markdown(study: Study) -> str:
     for table in study_tables(study):
         lines += [f"## {table.title}", "", *markdown_table(table.columns, table.rows), ""]
         lines += [table.note, ""] if table.note else []
-    lines += ["## Methods", "", *study_methods(study), *study_cautions(study), ""]
-    return "\n".join([*lines, f"Trials: {tuning_circumstances(study)}."]).lstrip() + "\n"
+    lines += ["## Methods", "", *study_methods(study), *study_cautions(study)]
+    lines += ["", f"Trials: {measured_on}."] if (measured_on := tuning_circumstances(study)) else []
+    return "\n".join(lines).lstrip() + "\n"

@@ -68,7 +68,7 @@ def expected_best(style: Style, study: Study) -> Figure | None:
     return Figure(
         "expected_best",
         "Expected validation accuracy of the best of B trials",
-        ["Each tuning seed ranks the trials in turn, and the others measure the best one. Minutes: of all B trials."],
+        ["Each tuning seed ranks the trials in turn, and the others measure the best one. Minutes: of all B."],
         panels,
         {"expected_best": data},
         context=run_context(runs, count(len(study.design.trial_seeds), "tuning seed")),

@@ -21,12 +21,13 @@ def study_page(study: Study) -> str:
     tables = comparison_tables(compared) if compared.runs else []
     parts = [
         paragraphs(study_answer(study), "answer"),
-        paragraphs([measured_on], "note"),
+        paragraphs([measured_on] * bool(measured_on), "note"),
         *map(table, [*tables[:1], *study_tables(study), *tables[1:]]),
         heading("Methods"),
         paragraphs([*study_methods(study), *study_cautions(study)]),
         charts(drawn, style.looks, study_context(study)),
     ]
     configurations, tuning = count(len(study.design.spaces), "configuration"), sum(map(len, study.tuning_runs.values()))
-    title = f"{configurations} tuned, {count(tuning, 'tuning run')}, {count(study.final_runs, 'final run')}"
+    final = sum(len(trial.final_runs) for trial in study.finalists)
+    title = f"{configurations} tuned, {count(tuning, 'tuning run')}, {count(final, 'final run')}"
     return html_page(title, parts, drawn)

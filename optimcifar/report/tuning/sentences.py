@@ -12,7 +12,6 @@ from optimcifar.report.tuning.edges import edges
 from optimcifar.report.tuning.expectation import is_expectable
 from optimcifar.report.tuning.settings import changed, short_names
 from optimcifar.report.tuning.study import Study
-from optimcifar.runs.folder import ENDED
 from optimcifar.spaces.dimensions import Dimension
 from optimcifar.statistics.stages import FALSE_VERDICTS
 from optimcifar.statistics.verdicts import NO_DIFFERENCE, WITHHELD, Difference
@@ -20,9 +19,9 @@ from optimcifar.text import conjunction, count, grouped, listing, percent
 
 
 def study_answer(study: Study) -> list[str]:
-    """Return the comparison's answer, and what tuning brought."""
+    """Return the comparison's answer, and what tuning brought; first whether the study is over."""
     compared = answer(study.comparison) if study.comparison.runs else []
-    return [*compared, *tuning_answer(study)]
+    return [*_unfinished(study), *compared, *tuning_answer(study)]
 
 
 def tuning_answer(study: Study) -> list[str]:
@@ -87,11 +86,12 @@ def _final_runs(study: Study) -> str:
 
 
 def _family(study: Study) -> list[str]:
-    if not study.gains:
+    changed_ones = sum(trial.number > 0 for trial in study.chosen.values())
+    if not changed_ones:
         return []
     return [
         f"Tuned settings are compared with the configurations' own by the same tests, paired by seed: a family of "
-        f"{count(len(study.gains), 'verdict')}, with Holm's {percent(FALSE_VERDICTS)} for itself."
+        f"{count(changed_ones, 'verdict')}, with Holm's {percent(FALSE_VERDICTS)} for itself."
     ]
 
 
@@ -102,28 +102,26 @@ def _expected_best(study: Study) -> list[str]:
     if study.design.tuning_seeds > 1:
         return [f"{what} is not drawn: some trials have no result with some seed."]
     more = len(study.design.spaces) * (study.design.trials - study.design.candidates)
-    return [f"{what} needs a second seed for every trial: --tuning_seeds 2, about {count(more, 'more run')}."]
+    cost = f", about {count(more, 'more run')}" if more else ""
+    return [f"{what} needs a second seed for every trial: --tuning_seeds 2{cost}."]
 
 
 def study_cautions(study: Study) -> list[str]:
     """Return a sentence for everything that makes the results weaker than they look."""
     compared = cautions(study.comparison) if study.comparison.runs else []
-    return [*_unfinished(study), *_failed(study), *compared]
+    return [*_failed(study), *compared]
 
 
 def _unfinished(study: Study) -> list[str]:
-    design, lines = study.design, []
-    missing = sum(max(design.tuning_runs - _over(study, name), 0) for name in study.trials)
-    if missing:
-        lines.append(f"{count(missing, 'tuning run')} not over: the chosen settings may change.")
-    without = [name for name, trial in study.chosen.items() if not trial.final_runs]
-    if without:
-        lines.append(f"No final run of {listing(without)} yet: nothing is known of the tuned setting on other seeds.")
-    return lines
+    if missing := study.missing_tuning_runs:
+        return [f"{_not_over(missing, 'tuning run')}, and the chosen settings may change."]
+    if missing := study.missing_final_runs:
+        return [f"{_not_over(missing, 'final run')}, and verdicts may change."]
+    return []
 
 
-def _over(study: Study, name: str) -> int:
-    return sum(run.status in (*ENDED, "failed") for run in study.tuning_runs[name])
+def _not_over(number: int, noun: str) -> str:
+    return f"The study is not finished: {count(number, noun)} {'is' if number == 1 else 'are'} not over"
 
 
 def _failed(study: Study) -> list[str]:

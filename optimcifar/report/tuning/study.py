@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +43,10 @@ class Trial:
     def final_runs(self) -> list[RunResult]:
         """Its runs with other seeds, in their order."""
         return [run for seed, run in sorted(self.runs.items()) if seed < FIRST_TUNING_SEED]
+
+    def missing(self, seeds: Iterable[int]) -> int:
+        """Return with how many of the seeds it has no run that is over, with a result or without."""
+        return sum(seed not in self.runs or self.runs[seed].status not in (*ENDED, "failed") for seed in seeds)
 
     def value(self, seed: int) -> float:
         """Return the final validation accuracy with a seed; chance level for a run that diverged.
@@ -124,12 +128,26 @@ class Study:
             for name, trials in self.trials.items()
         }
 
+    @cached_property
+    def finalists(self) -> list[Trial]:
+        """The trials that have final runs: the chosen one of each configuration, and its own setting."""
+        return [
+            trial
+            for name, chosen in self.chosen.items()
+            for trial in ([chosen, self.trials[name][0]] if chosen.number else [chosen])
+        ]
+
     @property
-    def final_runs(self) -> int:
-        """The number of final runs of the chosen and of the configurations' own settings."""
-        trials = {(trial.configuration, trial.number): trial for trial in self.chosen.values()}
-        trials |= {(name, 0): self.trials[name][0] for name in self.chosen}
-        return sum(len(trial.final_runs) for trial in trials.values())
+    def missing_tuning_runs(self) -> int:
+        """The number of planned tuning runs that are not over."""
+        return sum(self._missing(name) for name in self.trials)
+
+    @property
+    def missing_final_runs(self) -> int:
+        """The number of planned final runs that are not over; with seeds on demand, of those of the first stage."""
+        planned = self.design.comparison
+        seeds = planned.seeds or range(planned.stages[0] if planned.stages else 0)
+        return sum(trial.missing(seeds) for trial in self.finalists)
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -143,24 +161,33 @@ class Study:
 
     @cached_property
     def gains(self) -> dict[str, Difference]:
-        """The difference of the chosen setting from the configuration's own; none where its own was chosen.
+        """The difference of the chosen setting from the configuration's own.
 
-        They are a family of verdicts beside the comparison's.
+        None where its own was chosen, or before its first final run. They are a family of verdicts beside the
+        comparison's.
         """
         tuned, own = self.comparison, self.own_comparison
-        names = [name for name, trial in self.chosen.items() if trial.number]
-        pairs = []
+        planned = [name for name, trial in self.chosen.items() if trial.number]
+        names, pairs = [name for name in planned if name in tuned.names], []
         for name in names:
             first, second = f"{name}, tuned", f"{name}, own"
             values = {first: tuned.values(name), second: own.values(name)}
             collapsed = {first: tuned.collapsed.get(name, ()), second: own.collapsed.get(name, ())}
             pairs.append(Pairs.of(first, second, values, {key: frozenset(seeds) for key, seeds in collapsed.items()}))
-        return dict(zip(names, judge(pairs, tuned.stages), strict=True))
+        return dict(zip(names, judge(pairs, tuned.stages, len(planned)), strict=True))
 
     def _trial(self, name: str, number: int) -> Trial:
         entry = trial_entry(name, number)
         runs = {seed: run for (of, seed), run in self.runs.items() if of == entry}
         return Trial(name, number, self.design.spaces[name].trials[number], runs)
+
+    def _missing(self, name: str) -> int:
+        """Return the number of a configuration's tuning runs that are not over."""
+        design, candidates = self.design, self.candidates[name]
+        missing = sum(trial.missing(design.trial_seeds) for trial in self.trials[name])
+        more = design.candidate_seeds[len(design.trial_seeds) :]
+        to_come = design.candidates - len(candidates) if missing else 0
+        return missing + sum(trial.missing(more) for trial in candidates) + to_come * len(more)
 
     def _comparison(self, numbers: dict[str, int]) -> Comparison:
         runs = [
