@@ -81,7 +81,8 @@ class Analysis:
     @cached_property
     def differences(self) -> list[Difference]:
         """The difference of each other configuration from the baseline, paired by seed."""
-        values = {name: self.values(name) for name in self.names}
+        # The baseline may have no run yet.
+        values = {name: self.values(name) for name in (*self.names, self.baseline)}
         others = [name for name in self.names if name != self.baseline]
         pairs = [Pairs.of(name, self.baseline, values, self.collapsed) for name in others]
         return judge(pairs, self.stages, planned=self.comparisons)

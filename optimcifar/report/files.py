@@ -29,11 +29,16 @@ def write_report(analysis: Analysis, out: Path) -> None:
         analysis: what the runs show.
         out: the folder; it is created if it does not exist.
     """
-    write_atomically(out / "results.csv", to_csv(run_records(analysis)))
-    write_atomically(out / "summary.csv", to_csv(configuration_records(analysis)))
+    write_records(analysis, out)
     write_atomically(out / "summary.md", _markdown(analysis))
     write_charts(draw_charts(analysis), out)
     write_atomically(out / "report.html", comparison_page(analysis))
+
+
+def write_records(analysis: Analysis, out: Path) -> None:
+    """Write ``results.csv`` and ``summary.csv`` into a folder, which is created if it does not exist."""
+    write_atomically(out / "results.csv", to_csv(run_records(analysis)))
+    write_atomically(out / "summary.csv", to_csv(configuration_records(analysis)))
 
 
 def write_charts(charts: Mapping[str, alt.LayerChart | alt.ConcatChart], out: Path) -> None:
@@ -50,8 +55,13 @@ def write_charts(charts: Mapping[str, alt.LayerChart | alt.ConcatChart], out: Pa
 
 
 def _markdown(analysis: Analysis) -> str:
+    lines = [*answer(analysis), "", *configurations_as_markdown(analysis), ""]
+    return "\n".join([*lines, *methods(analysis), *cautions(analysis)]).lstrip() + "\n"
+
+
+def configurations_as_markdown(analysis: Analysis) -> list[str]:
+    """Return the lines of a table of all figures, and of what they were measured on."""
     # The name once.
     shown = [*verdict_columns(analysis), *cost_columns(analysis)[1:], *metric_columns(analysis)[1:]]
-    lines = [*answer(analysis), "", *markdown_table(shown, analysis.configurations), ""]
-    lines += [f"Means ± half of their {percent(LEVEL)} intervals over seeds. {circumstances(analysis)}.", ""]
-    return "\n".join([*lines, *methods(analysis), *cautions(analysis)]).lstrip() + "\n"
+    note = f"Means ± half of their {percent(LEVEL)} intervals over seeds. {circumstances(analysis)}."
+    return [*markdown_table(shown, analysis.configurations), "", note]

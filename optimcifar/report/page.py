@@ -112,8 +112,8 @@ def _cell(column: Column[Any], row: Any, is_name: bool) -> str:
     value, text = f' data-value="{_sortable(column.value(row))}"', column.text(row)
     if is_name:
         return f'<th scope="row"{value}>{_breakable(text)}</th>'
-    # An interval stays in one line, and a number with its unit.
-    shown = escape(re.sub(r" (?=±|\S+\]|s$)|(?<=±) ", "\N{NO-BREAK SPACE}", text))
+    # An interval stays in one line, as do a change and a number with its unit.
+    shown = escape(re.sub(r" (?=[±→\[]|\S+\]|s$)|(?<=[±→]) ", "\N{NO-BREAK SPACE}", text))
     if column.colour and (colour := column.colour(row)):
         shown = f'<span style="color: {colour}">{shown}</span>'
     return f'<td{_class(column)}{value} data-label="{escape(column.title)}">{shown}</td>'
@@ -152,7 +152,7 @@ def _swatch(look: Look) -> str:
 
 
 def _figure(figure: Figure, context: str) -> str:
-    title, *notes = map(escape, [figure.title, context, *figure.notes])
+    title, *notes = map(escape, [figure.title, figure.context or context, *figure.notes])
     key = "".join(f"<li>{_swatch(look)} {escape(name)}</li>" for name, look in figure.key.items())
     panels = "".join(_panel(figure, number, name) for number, name in enumerate(figure.panels))
     return f"""<figure{' class="wide"' if len(figure.panels) > 1 else ""}>

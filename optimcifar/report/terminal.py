@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 
 from optimcifar.console import OutputConsole
@@ -14,7 +15,8 @@ from optimcifar.report.sentences import answer, circumstances
 from optimcifar.report.short_table import differences_note, short_table
 from optimcifar.statistics.verdicts import BETTER, WORSE
 
-_STYLES = {BETTER: "green", WORSE: "red"}
+#: The colours of verdicts.
+VERDICT_STYLES = {BETTER: "green", WORSE: "red"}
 
 _TEXT_COLUMNS = ("configuration", "verdict")
 
@@ -28,19 +30,26 @@ def print_results(analysis: Analysis, page: Path) -> None:
     """
     console = OutputConsole()
     notes = [*differences_note(analysis), f"{circumstances(analysis)}.", *cautions(analysis)]
-    for parts in ([*map(console.text, answer(analysis))], [_table(analysis, console)], [*map(console.text, notes)]):
-        if parts:
-            console.print(Group(*parts))
-            console.print()
+    lines = [*map(console.text, answer(analysis))]
+    print_parts(console, lines, [results_table(analysis, console)], [*map(console.text, notes)])
     console.print(console.text("Costs, averages and time to target are on the page, and in summary.md beside it."))
     console.print(f"the report is {page}", soft_wrap=True)
 
 
-def _table(analysis: Analysis, console: OutputConsole) -> Table:
+def print_parts(console: OutputConsole, *parts: Sequence[RenderableType]) -> None:
+    """Print parts, those that have anything to show, and an empty line after each."""
+    for part in parts:
+        if part:
+            console.print(Group(*part))
+            console.print()
+
+
+def results_table(analysis: Analysis, console: OutputConsole) -> Table:
+    """Return the table of a comparison's results."""
     columns = short_table(analysis)
     table = Table(box=None, pad_edge=False)
     for head in columns:
         table.add_column(head, justify="left" if head in _TEXT_COLUMNS else "right", overflow="fold")
     for row in zip(*columns.values(), strict=True):
-        table.add_row(*(console.text(cell, _STYLES.get(cell.partition(";")[0], "")) for cell in row))
+        table.add_row(*(console.text(cell, VERDICT_STYLES.get(cell.partition(";")[0], "")) for cell in row))
     return table

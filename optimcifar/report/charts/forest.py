@@ -51,12 +51,12 @@ def differences(style: Style, analysis: Analysis) -> Figure | None:
     baseline, rows = analysis.values(analysis.baseline), []
     for found in analysis.differences:
         name = found.configuration
-        rows.append(Row(name, name, found, _paired(analysis.values(name), baseline, found)))
+        rows.append(Row(name, name, found, paired(analysis.values(name), baseline, found)))
     title = f"{MEASURES[analysis.measure].capitalize()}: difference from {analysis.baseline}"
     notes = ["Mean and interval of the paired differences, at the level of its step; a dot per seed."]
     if math.isfinite(band := analysis.smallest_difference):
         notes += [f"Grey: true differences below {band:.3f} could not have been shown reliably (power under 80 %)."]
-    return _forest("differences", title, notes, style, rows, band)
+    return forest("differences", title, notes, style, rows, band)
 
 
 def averages(style: Style, analysis: Analysis) -> Figure | None:
@@ -65,22 +65,33 @@ def averages(style: Style, analysis: Analysis) -> Figure | None:
     for average in AVERAGES:
         for name in (name for name, own in analysis.averaged if own == average):
             found = analysis.gains[name, average]
-            seeds = _paired(analysis.values(name, average), analysis.values(name), found)
+            seeds = paired(analysis.values(name, average), analysis.values(name), found)
             rows.append(Row(f"{average} of {name}", name, found, seeds))
     title = f"{MEASURES[analysis.measure].capitalize()} of averages: difference from the final weights"
     notes = ["swa: equal weights, ema: exponential. Mean and interval of the paired differences; a dot per seed."]
-    return _forest("averages", title, notes, style, rows)
+    return forest("averages", title, notes, style, rows)
 
 
-def _paired(first: Mapping[int, float], second: Mapping[int, float], found: Difference) -> dict[int, float]:
+def paired(first: Mapping[int, float], second: Mapping[int, float], found: Difference) -> dict[int, float]:
+    """Return the differences of the seeds that a verdict is over."""
     # A verdict of an early stage is over its own seeds, which are the first ones.
     seeds = sorted(first.keys() & second.keys())[: found.n]
     return {seed: first[seed] - second[seed] for seed in seeds}
 
 
-def _forest(
+def forest(
     name: str, title: str, notes: list[str], style: Style, rows: list[Row], band: float = math.nan
 ) -> Figure | None:
+    """Return a forest plot; None where no difference has a mean.
+
+    Args:
+        name: the name of its files.
+        title: what is drawn.
+        notes: sentences that say how to read it.
+        style: the looks of the configurations.
+        rows: its rows, which are sorted by their means.
+        band: shades differences that are smaller; NaN for none.
+    """
     rows = sorted((row for row in rows if math.isfinite(row.difference.mean)), key=lambda row: -row.difference.mean)
     if not rows:
         return None

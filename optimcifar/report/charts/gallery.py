@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 import altair as alt
 
@@ -14,6 +15,7 @@ from optimcifar.report.charts.forest import averages, differences
 from optimcifar.report.charts.rates import learning_rates
 from optimcifar.report.charts.style import CONFIG, Figure, Style
 from optimcifar.report.charts.target import share_reached
+from optimcifar.runs.results import RunResult
 from optimcifar.text import count
 
 # Vega does not break lines: characters of a title, and of a note, that are as wide as a chart.
@@ -45,18 +47,28 @@ def draw_charts(analysis: Analysis) -> dict[str, alt.LayerChart | alt.ConcatChar
 
 def chart_context(analysis: Analysis) -> str:
     """Say in a line what was measured: ``Shapes10 · ConvNet · 5 seeds · cpu · torch 2.15.0``."""
-    summaries = [run.summary for run in analysis.runs]
+    left_out = len(analysis.runs) - sum(len(analysis.ended(name)) for name in analysis.names)
+    parts = [run_context(analysis.runs, _seeds(analysis))]
+    return " · ".join([*parts, f"{count(left_out, 'run')} not finished, left out"] if left_out else parts)
+
+
+def run_context(runs: Sequence[RunResult], seeds: str) -> str:
+    """Say in a line what was measured.
+
+    Args:
+        runs: the runs.
+        seeds: their seeds, in words.
+    """
+    summaries = [run.summary for run in runs]
     versions = [summary["versions"] for summary in summaries if "versions" in summary]
     found = [
         [str(summary["dataset"]) for summary in summaries if "dataset" in summary],
         [str(summary["net"]).rpartition(".")[2] for summary in summaries if "net" in summary],
-        [_seeds(analysis)],
+        [seeds],
         [str(summary["device"]) for summary in summaries if "device" in summary],
         [f"torch {own['torch']}" for own in versions if "torch" in own],
     ]
-    parts = [" and ".join(dict.fromkeys(values)) for values in found if values]
-    left_out = len(analysis.runs) - sum(len(analysis.ended(name)) for name in analysis.names)
-    return " · ".join([*parts, f"{count(left_out, 'run')} not finished, left out"] if left_out else parts)
+    return " · ".join(" and ".join(dict.fromkeys(values)) for values in found if values)
 
 
 def _seeds(analysis: Analysis) -> str:
@@ -66,7 +78,7 @@ def _seeds(analysis: Analysis) -> str:
 
 def with_words(figure: Figure, context: str) -> alt.LayerChart | alt.ConcatChart:
     """Return one chart of a figure's panels, with its title, its notes and what was measured."""
-    notes = [line for text in (context, *figure.notes) for line in textwrap.wrap(text, _NOTE)]
+    notes = [line for text in (figure.context or context, *figure.notes) for line in textwrap.wrap(text, _NOTE)]
     title = alt.Title(textwrap.wrap(figure.title, _TITLE), subtitle=notes)
     if "" in figure.panels:
         chart = figure.panels[""].properties(title=title)

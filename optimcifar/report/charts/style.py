@@ -93,6 +93,7 @@ class Figure:
         data: the rows that the charts draw, by the names by which they refer to them. Figures may share them.
         key: the names and the looks of lines that stand for several configurations.
         rows: the configuration of each row, in order, where the chart has rows.
+        context: what was measured, where it is not what the other pictures show.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Figure:
     data: dict[str, Values]
     key: dict[str, Look] = field(default_factory=dict)
     rows: dict[str, str] = field(default_factory=dict)
+    context: str = ""
 
 
 class Style:
@@ -211,8 +213,8 @@ def power_scale(values: Iterable[float]) -> tuple[alt.Scale, alt.Axis]:
 
 def tooltip(*fields: str) -> list[alt.Tooltip]:
     """Return what is shown beside the pointer."""
-    texts = ("configuration", "row", "verdict", "reached", "line")
-    formats = {"epoch": "d", "seed": "d", "seeds": "d", "seconds": ".1f"}
+    texts = ("configuration", "row", "verdict", "reached", "line", "setting")
+    formats = {"epoch": "d", "seed": "d", "seeds": "d", "trial": "d", "trials": "d", "seconds": ".1f"}
     return [
         alt.Tooltip(f"{name}:N") if name in texts else alt.Tooltip(f"{name}:Q", format=formats.get(name, ".4~g"))
         for name in fields
