@@ -116,10 +116,14 @@ def _command(arguments: list[str]) -> Callable[[list[str]], int]:
     name = arguments[0]
     if name in ("validate", "test", "predict"):
         return lambda options: _evaluate(name, options)
-    if name in ("compare", "report"):
-        from optimcifar.comparison.commands import compare, report
+    if name == "compare":
+        from optimcifar.comparison.commands import compare
 
-        return compare if name == "compare" else report
+        return compare
+    if name == "report":
+        from optimcifar.report.commands import report
+
+        return report
     if name in ("sweep", "tune"):
         from optimcifar.tuning.commands import sweep, tune
 

@@ -1,22 +1,20 @@
-"""The commands ``compare`` and ``report``; torch is imported by the workers only."""
+"""The command ``compare``; torch is imported by the workers only."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from optimcifar.comparison.plan import Plan, make_plan
 from optimcifar.comparison.seeds import DEFAULT_SEEDS, parse_seeds
 from optimcifar.engine.worker import all_failed
 from optimcifar.errors import UsageError, UsageParser
 from optimcifar.paths import expand_home
+from optimcifar.report.commands import show_comparison
 from optimcifar.report.design import Until
 from optimcifar.training.option_order import separate_options
-
-if TYPE_CHECKING:
-    from optimcifar.report.comparison import Comparison
 
 _EXAMPLES = """\
 examples:
@@ -72,19 +70,6 @@ def _compare_parser() -> UsageParser:
     return parser
 
 
-def _report_parser() -> UsageParser:
-    parser = UsageParser(
-        "optimcifar report",
-        description="Draw a comparison again, or compare single runs: their folders, or a folder of runs.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
-    parser.add_argument("--baseline", help="the configuration to compare with (default: as before, or the first)")
-    parser.add_argument("--target_acc", type=float, help="also report when a run reached this validation accuracy")
-    parser.add_argument("--out", type=Path, help="folder (default: the first FOLDER)")
-    return parser
-
-
 def compare(args: list[str]) -> int:
     """Run ``optimcifar compare``; return its exit status.
 
@@ -111,7 +96,7 @@ def compare(args: list[str]) -> int:
         print(f"recommended: {advice}")
     ends = train(plan)
     if not all_failed(ends):
-        _report(read_comparison(plan.out), plan.out)
+        show_comparison(read_comparison(plan.out), plan.out)
     if failed := sum(end.status == "failed" for end in ends.values()):
         print(f"optimcifar: {failed} of {len(ends)} runs failed", file=sys.stderr)
     return 1 if failed else 0
@@ -124,30 +109,3 @@ def _print_forecast(plan: Plan, spread_of: Path | None) -> int:
     for line in forecast(plan, spread_of and expand_home(spread_of)):
         print(line, flush=True)
     return 0
-
-
-def report(args: list[str]) -> int:
-    """Run ``optimcifar report``; return its exit status.
-
-    Raises:
-        UsageError: an option is wrong, or two runs are the same.
-        RuntimeError: a folder holds no run, or a damaged one.
-    """
-    options = _report_parser().parse_intermixed_args(args)
-
-    # It takes a second or two to import.
-    from optimcifar.report.comparison import read_comparison
-
-    found = read_comparison(*options.folders, baseline=options.baseline, target_acc=options.target_acc)
-    _report(found, expand_home(options.out or options.folders[0]))
-    return 0
-
-
-def _report(comparison: Comparison, out: Path) -> None:
-    # They take a second or two to import.
-    from optimcifar.report.files import write_report
-    from optimcifar.report.terminal import print_results
-
-    write_report(comparison, out)
-    print()
-    print_results(comparison, out / "report.html")

@@ -20,6 +20,7 @@ from optimcifar.report.design import Design, check_target
 from optimcifar.report.records import Record, configuration_records, difference_records, run_records
 from optimcifar.report.sentences import answer, circumstances
 from optimcifar.report.short_table import differences_note, short_table
+from optimcifar.report.tuning.design import TuningDesign
 from optimcifar.runs.results import RunResult, read_runs
 from optimcifar.text import count
 
@@ -105,6 +106,8 @@ def read_comparison(
     check_target(target_acc)
     paths = [expand_home(path) for path in (folder, *others)]
     designs = [Design.read(path) or Design() for path in paths]
+    if studies := [path for path in paths if TuningDesign.read(path)]:
+        raise UsageError(f"{studies[0]} holds a study, not a comparison: optimcifar report {studies[0]} shows it")
     read = [run for path, of in zip(paths, designs, strict=True) for run in _in_entry_order(read_runs(path), of)]
     runs = name_configurations(read)
     # Several folders were not planned together.

@@ -13,6 +13,7 @@ from optimcifar.engine.runs import Run, parse_entries
 from optimcifar.engine.worker import RunEnd, all_failed
 from optimcifar.errors import UsageError, UsageParser
 from optimcifar.paths import expand_home
+from optimcifar.report.commands import show_study, show_sweep
 from optimcifar.report.design import Until
 from optimcifar.spaces.dimensions import Dimension, parse_dimension
 from optimcifar.training.option_order import separate_options
@@ -122,6 +123,7 @@ def sweep(args: list[str]) -> int:
     out = expand_home(options.out)
 
     # They take a second or two to import.
+    from optimcifar.report.sweep.results import read_sweep
     from optimcifar.tuning.sweep import SweepPlan, train
 
     plan = SweepPlan(
@@ -129,14 +131,7 @@ def sweep(args: list[str]) -> int:
     )
     ends = train(plan)
     if not all_failed(ends):
-        from optimcifar.report.sweep.files import write_sweep_report
-        from optimcifar.report.sweep.results import read_sweep
-        from optimcifar.report.sweep.terminal import print_sweep
-
-        found = read_sweep(out)
-        write_sweep_report(found, out)
-        print()
-        print_sweep(found, out / "report.html")
+        show_sweep(read_sweep(out), out)
     return _status(ends)
 
 
@@ -153,20 +148,14 @@ def tune(args: list[str]) -> int:
     plan = make_plan(configs, parse_seeds(seeds), options=of_fit, **vars(options))
 
     # They take a second or two to import.
+    from optimcifar.report.tuning.study import read_study
     from optimcifar.tuning.tune import describe, train
 
     if only_plan:
         print(describe(plan))
         return 0
     ends = train(plan)
-    from optimcifar.report.tuning.files import write_study_report
-    from optimcifar.report.tuning.study import read_study
-    from optimcifar.report.tuning.terminal import print_study
-
-    study = read_study(plan.out)
-    write_study_report(study, plan.out)
-    print()
-    print_study(study, plan.out / "report.html")
+    show_study(read_study(plan.out), plan.out)
     return _status(ends)
 
 
