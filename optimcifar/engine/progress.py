@@ -26,13 +26,12 @@ class RunTable:
     The bar stays when it ends, with the number of finished runs and the time.
 
     Args:
-        runs: the runs.
-        expected: how many runs there will be if others follow, see ``add``; None if these are all.
+        runs: the runs; ``add`` and ``expect`` are for others that follow.
     """
 
-    def __init__(self, runs: Sequence[Run] = (), expected: int | None = None) -> None:
+    def __init__(self, runs: Sequence[Run] = ()) -> None:
         self._runs: list[Run] = []
-        self._expected = expected or 0
+        self._expected = 0
         self._ends: dict[Run, RunEnd] = {}
         self._ended_before: set[Run] = set()
         self._started = time.monotonic()
@@ -62,6 +61,10 @@ class RunTable:
         self._runs += runs
         self._ended_before |= {run for run in runs if RunFolder(run.folder).status() in ENDED}
         self._expected = max(self._expected, len(self._runs))
+
+    def expect(self, number: int) -> None:
+        """Set how many runs there will be in all."""
+        self._expected = max(number, len(self._runs))
 
     def print(self, line: str) -> None:
         """Print a line above the bar."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import yaml
 from distributed import Client
@@ -11,7 +11,7 @@ from distributed import Client
 from optimcifar.engine.cluster import first_epoch_times, places
 from optimcifar.engine.run_times import earlier_times
 from optimcifar.report.tuning.design import TuningDesign
-from optimcifar.report.tuning.study import Trial, read_study
+from optimcifar.report.tuning.study import Study, read_study
 from optimcifar.runs.folder import ENDED
 from optimcifar.text import count, duration
 from optimcifar.tuning.plan import TuningPlan
@@ -33,11 +33,12 @@ def forecast(client: Client, plan: TuningPlan, design: TuningDesign, configurati
     more = len(design.candidate_seeds) - seeds
     tuning = f"{design.trials} x {seeds}" if seeds > 1 else str(design.trials)
     tuning += f" + {more} x {design.candidates}" if more else ""
-    finals = [len(design.comparison.new_seeds[0]), design.comparison.most_seeds]
-    totals = [names * (design.tuning_runs + 2 * final) for final in finals]
+    stages = design.comparison.new_seeds
+    finals = [stages[0], [seed for stage in stages for seed in stage]]
+    totals = [names * (design.tuning_runs + 2 * len(seeds)) for seeds in finals]
     return (
-        f"{count(names, 'configuration')} x ({tuning}) tuning runs + {names} x 2 x {_range(finals)} final runs = "
-        f"{_range(totals)} runs, {_time(client, plan, design, configurations, finals)}"
+        f"{count(names, 'configuration')} x ({tuning}) tuning runs + {names} x 2 x {_range(map(len, finals))} final "
+        f"runs = {_range(totals)} runs, {_time(client, plan, design, configurations, finals)}"
     )
 
 
@@ -46,25 +47,26 @@ def _time(
     plan: TuningPlan,
     design: TuningDesign,
     configurations: Mapping[str, str],
-    finals: Sequence[int],
+    finals: Sequence[Sequence[int]],
 ) -> str:
     """Write how long the runs take that have not ended, with the fewest and with the most final seeds."""
-    seconds, workers = _seconds(client, plan, configurations), places(client)
-    runs = {name: [run for trial in own for run in trial.runs.values()] for name, own in _trials(plan, design).items()}
-    ended = {name: sum(run.status in ENDED for run in own) for name, own in runs.items()}
-    times = []
-    for final in finals:
-        left = {name: max(design.tuning_runs + 2 * final - ended[name], 0) for name in seconds}
-        times.append(sum(seconds[name] * left[name] for name in left if left[name]) / workers)
+    seconds, workers, study = _seconds(client, plan, configurations), places(client), read_study(plan.out, design)
+    left = [{name: _runs_left(study, name, seeds) for name in seconds} for seeds in finals]
+    times = [sum(seconds[name] * number for name, number in own.items() if number) / workers for own in left]
     if math.isinf(max(times)):
         return "without an end: a configuration has neither max_epochs nor max_steps"
-    before = sum(ended.values())
+    before = sum(run.status in ENDED for run in study.runs.values())
+    if not sum(left[-1].values()):
+        return "all of which ended before"
     rest = f" for the rest ({count(before, 'run')} ended before)" if before else ""
     return f"about {_range([duration(time) for time in times])} on {count(workers, 'worker')}{rest}"
 
 
-def _trials(plan: TuningPlan, design: TuningDesign) -> dict[str, list[Trial]]:
-    return read_study(plan.out, design).trials
+def _runs_left(study: Study, name: str, final_seeds: Sequence[int]) -> int:
+    """Return how many runs of a configuration are not over; two settings have final runs before one is chosen."""
+    if missing := study.missing_tuning_runs_of(name):
+        return missing + 2 * len(final_seeds)
+    return sum(trial.missing(final_seeds) for trial in study.finalists if trial.configuration == name)
 
 
 def _seconds(client: Client, plan: TuningPlan, configurations: Mapping[str, str]) -> dict[str, float]:
@@ -75,6 +77,6 @@ def _seconds(client: Client, plan: TuningPlan, configurations: Mapping[str, str]
     return {name: times[name].of_run(yaml.safe_load(text)) for name, text in configurations.items()}
 
 
-def _range(ends: Sequence[object]) -> str:
+def _range(ends: Iterable[object]) -> str:
     """Write ``5``, or ``5 to 20``."""
     return " to ".join(dict.fromkeys(map(str, ends)))

@@ -57,7 +57,7 @@ def describe(plan: TuningPlan) -> str:
 @contextmanager
 def _tuning(plan: TuningPlan) -> Iterator[_Tuning]:
     with connect(plan.jobs, plan.scheduler) as client:
-        own = check_runs(client, plan.runs(plan.entries, plan.comparison.new_seeds[0][:1]))
+        own = check_runs(client, plan.runs(plan.entries, [0]))
         resolved = {entry.name: ResolvedConfiguration(text) for entry, text in zip(plan.entries, own, strict=True)}
         for name, configuration in resolved.items():
             refuse_without_validation(name, configuration)
@@ -77,7 +77,7 @@ def _refuse_unknown_options(client: Client, plan: TuningPlan, resolved: Mapping[
         tried, _ = plan.spaces.get(entry.name, ({}, ""))
         unknown = {key: option_text(of.at(0)) for key, of in tried.items() if resolved[entry.name].get(key) is None}
         entries += [with_values(entry, unknown, entry.name)] if unknown else []
-    check_runs(client, plan.runs(entries, plan.comparison.new_seeds[0][:1]))
+    check_runs(client, plan.runs(entries, [0]))
 
 
 def _after(design: TuningDesign, plan: TuningPlan) -> TuningDesign:
@@ -128,7 +128,7 @@ class _Tuning:
         Raises:
             UsageError: something is refused.
         """
-        trials = self._runs(self._all_trials(), self.design.trial_seeds[:1])
+        trials = self.plan.runs(self._all_trials(), self.design.trial_seeds[:1])
         configurations = check_runs(self.client, trials)
         own = len(self.plan.entries)
         refuse_equal_configurations(trials[:own], configurations[:own])
@@ -141,19 +141,21 @@ class _Tuning:
     def train(self) -> None:
         """Train the trials, then the candidates, then the chosen settings and the configurations' own."""
         design = self.design
-        most = len(design.spaces) * (design.tuning_runs + 2 * design.comparison.most_seeds)
-        with RunTable(expected=most) as table:
-            self._train(self._runs(self._all_trials(), design.trial_seeds), table)
+        with RunTable() as table:
+            table.expect(len(design.spaces) * (design.tuning_runs + 2 * design.comparison.most_seeds))
+            self._train(self.plan.runs(self._all_trials(), design.trial_seeds), table)
             candidates = [
                 self._trial_entry(trial.configuration, trial.number)
                 for trials in self.study.candidates.values()
                 for trial in trials
             ]
-            self._train(self._runs(candidates, design.candidate_seeds[len(design.trial_seeds) :]), table)
+            self._train(self.plan.runs(candidates, design.candidate_seeds[len(design.trial_seeds) :]), table)
             study = self.study
             for line in self._choices(study):
                 table.print(line)
             write_tuned(self.client, self.plan, study)
+            final = len(self._final_entries(study, design.spaces)) * design.comparison.most_seeds
+            table.expect(len(self.ends) + final)
 
             def train_final(seeds: Sequence[int], names: Collection[str]) -> bool:
                 entries = self._final_entries(study, names)
@@ -167,9 +169,6 @@ class _Tuning:
         ends = make_runs(self.client, runs, table.show)
         self.ends |= ends
         return any(end.status in ENDED for end in ends.values())
-
-    def _runs(self, entries: Sequence[Entry], seeds: Sequence[int]) -> list[Run]:
-        return self.plan.runs(entries, seeds)
 
     def _all_trials(self) -> list[Entry]:
         """Return the entries of the first trial of all configurations, then of the second, and so on."""

@@ -141,7 +141,8 @@ def test_lines_say_how_long_the_other_runs_take_at_the_pace_of_the_new_ones(
     monkeypatch.setattr("optimcifar.engine.progress.time.monotonic", lambda: now[0])
     runs = [planned("sgd", seed) for seed in range(3)]
     make_run(runs[0].folder, 0, [0.5])  # it ended before
-    with RunTable(runs, expected=5) as table:
+    with RunTable(runs) as table:
+        table.expect(5)
         make_run(runs[1].folder, 1, [0.5])
         now[0] += 120
         table.show({runs[0]: RunEnd("finished"), runs[1]: RunEnd("finished")})

@@ -130,7 +130,7 @@ class Study:
     @property
     def missing_tuning_runs(self) -> int:
         """The number of planned tuning runs that are not over."""
-        return sum(self._missing(name) for name in self.trials)
+        return sum(map(self.missing_tuning_runs_of, self.trials))
 
     @property
     def missing_final_runs(self) -> int:
@@ -171,8 +171,8 @@ class Study:
         runs = {seed: run for (of, seed), run in self.runs.items() if of == entry}
         return Trial(name, number, self.design.spaces[name].trials[number], runs)
 
-    def _missing(self, name: str) -> int:
-        """Return the number of a configuration's tuning runs that are not over."""
+    def missing_tuning_runs_of(self, name: str) -> int:
+        """Return the number of a configuration's planned tuning runs that are not over."""
         design, candidates = self.design, self.candidates[name]
         missing = sum(trial.missing(design.trial_seeds) for trial in self.trials[name])
         more = design.candidate_seeds[len(design.trial_seeds) :]
