@@ -146,7 +146,7 @@ def _further(dimension: Dimension, tried: Sequence[float], value: float) -> Rang
 def _collapses(sweep: Sweep, response: Response) -> list[str]:
     """Say where all or some runs diverged or ended at chance."""
     ended = [tried for tried in response.points if tried.ended]
-    lines = [f"At {where} every run {_what(points)}." for where, points in _all_collapsed(sweep, response, ended)]
+    lines = [f"At {where}, every run {_what(points)}." for where, points in _all_collapsed(sweep, response, ended)]
     some: dict[str, list[Tried]] = {}
     for tried in ended:
         if 0 < tried.collapsed < len(tried.ended):

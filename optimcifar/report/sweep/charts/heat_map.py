@@ -89,10 +89,9 @@ def _panel(
         x=alt.X("across:N", title=across.title, sort=None, scale=alt.Scale(domain=across.labels), axis=labels),
         y=alt.Y("down:N", title=down.title, sort=None, scale=alt.Scale(domain=down.labels[::-1]), axis=labels),
     )
+    legend = alt.Legend(orient="bottom", gradientLength=200) if ends[0] < ends[1] else None
     scale = alt.Scale(domain=list(ends), scheme=alt.SchemeParams(name="viridis"))
-    colour = alt.Color(
-        "mean:Q", title=metric.title, scale=scale, legend=alt.Legend(orient="bottom", gradientLength=200)
-    )
+    colour = alt.Color("mean:Q", title=metric.title, scale=scale, legend=legend)
     fields = [alt.Tooltip("across:N", title=across.title), alt.Tooltip("down:N", title=down.title)]
     fields += [alt.Tooltip(f"{name}:Q", format=".4~g") for name in ("mean", "low", "high", "seeds", "collapsed")]
     valid = "isValid(datum.mean)"
