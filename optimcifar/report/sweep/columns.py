@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from optimcifar.report.charts.forest import UNDECIDED_COLOUR, VERDICT_COLOURS
 from optimcifar.report.columns import number_text, plus_minus
 from optimcifar.report.sweep.labels import value_text
 from optimcifar.report.sweep.results import Response, Sweep, Tried
 from optimcifar.report.tables import Column, with_content
 from optimcifar.spaces.values import is_number
+from optimcifar.statistics.verdicts import BETTER
 
 #: Costs that a table shows: their head and format by metric.
 _COSTS = {
@@ -23,7 +25,7 @@ def sweep_columns(sweep: Sweep, response: Response) -> list[Column[Tried]]:
     """Return the columns about the points of a configuration, those that have anything to show."""
     columns = [
         *(_value(sweep, key) for key in sweep.design.keys),
-        Column("note", mark, mark, lambda row: "#1a7f37" if row.is_best else "#555"),
+        Column("note", mark, mark, _colour),
         _metric("val acc", "val_acc"),
         _metric("train loss", "train_loss"),
         Column("best epoch's val acc", _best_epoch, lambda row: number_text(_best_epoch(row), ".3f")),
@@ -40,6 +42,10 @@ def mark(row: Tried) -> str:
     """Write whether a point is or may be the best, and whether it is the file's own: ``best, own``."""
     best = "best" if row.is_best else "may be best" if row.is_among_best else ""
     return ", ".join(filter(None, (best, "own" if row.point.is_own else "")))
+
+
+def _colour(row: Tried) -> str:
+    return "" if not mark(row) else VERDICT_COLOURS[BETTER] if row.is_best else UNDECIDED_COLOUR
 
 
 def seeds_text(row: Tried) -> str:

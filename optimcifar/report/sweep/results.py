@@ -45,7 +45,7 @@ class PointAnalysis(Analysis):
         return super().measured(run, weights)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tried:
     """A point of a sweep, and what its runs show.
 

@@ -80,9 +80,10 @@ def _equals(sweep: Sweep, response: Response, best: Tried) -> list[str]:
         return left_out
     if others := [tried for tried in response.members if tried is not best]:
         place = response.points.index(best)
-        is_within = all(tried in others for tried in response.points[place - 1 : place + 2 : 2])
-        # A range may have the best within it.
-        which = _spans(sweep, response, [best, *others] if is_within and place > 0 else others)
+        around = response.points[max(place - 1, 0) : place + 2]
+        # A range may have the best within it, but does not begin or end with it.
+        is_within = len(around) == 3 and all(tried in response.members for tried in around)
+        which = _spans(sweep, response, response.members if is_within else others)
         return [f"Cannot be told from the best: {which}.", *left_out]
     all_others = "All other values that can be compared" if reasons else "All other values"
     return [f"{all_others} are shown to be below it.", *left_out]
@@ -145,7 +146,7 @@ def _further(dimension: Dimension, tried: Sequence[float], value: float) -> Rang
 def _collapses(sweep: Sweep, response: Response) -> list[str]:
     """Say where all or some runs diverged or ended at chance."""
     ended = [tried for tried in response.points if tried.ended]
-    lines = [f"At {where} every run {_what(points)}." for where, points in _all_collapsed(sweep, response, ended)]
+    lines = [f"At {where}, every run {_what(points)}." for where, points in _all_collapsed(sweep, response, ended)]
     some: dict[str, list[Tried]] = {}
     for tried in ended:
         if 0 < tried.collapsed < len(tried.ended):

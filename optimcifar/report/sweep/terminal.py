@@ -44,6 +44,8 @@ def _table(sweep: Sweep, response: Response, console: OutputConsole) -> Table:
     rows = [_cells(sweep, tried) for tried in response.points]
     table = Table(box=None, pad_edge=False)
     heads = [head for head in rows[0] if any(row[head] for row in rows)]
+    if len(sweep.design.keys) > 1 and not any(tried.without_result for tried in response.points):
+        heads.remove("seeds")  # for want of room; the notes name them
     for head in heads:
         is_text = head in _TEXT_COLUMNS
         table.add_column(head, justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text)

@@ -11,6 +11,8 @@ from helpers import make_run
 from optimcifar.report.sweep.design import SweepDesign, SweepPoint
 from optimcifar.spaces.dimensions import Dimension, parse_dimension
 
+LR, MOMENTUM, BETAS = "model.optimizer.lr", "model.optimizer.momentum", "model.optimizer.betas"
+
 #: Returns what `make_run` takes of a run, or a final accuracy, or None for a run that was not started.
 Outcome = Callable[[str, tuple[Any, ...], int], Any]
 

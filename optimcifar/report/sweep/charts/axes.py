@@ -135,9 +135,10 @@ class ValueAxis:
 
 def y_channel(field: str, title: str, metric: Metric, values: Sequence[float]) -> alt.Y:
     """Return the channel of a metric's axis, on a scale of powers for losses of very different sizes."""
-    scale = alt.Scale(zero=True) if metric.from_zero else alt.Scale(zero=False, nice=False, padding=10)
+    ends = [min(values), max(values)]
+    scale = alt.Scale(zero=True) if metric.from_zero else alt.Scale(domain=ends, zero=False, nice=False, padding=10)
     axis = alt.Axis(tickCount=6)
-    if not metric.from_zero and min(values) > 0 and max(values) > _LINEAR * min(values):
+    if not metric.from_zero and ends[0] > 0 and ends[1] > _LINEAR * ends[0]:
         scale, axis = power_scale(values)
     return alt.Y(f"{field}:Q", title=title, scale=scale, axis=axis)
 

@@ -15,8 +15,8 @@ _ROW = 36  # pixels of a row
 # Cells above this share of the colours are so light that their text is black.
 _LIGHT = 0.55
 
-# Texts are as large as their cell is wide, up to this many pixels.
-_LARGEST = 11
+# Texts are as large as cells have room for on a phone, where all columns share some 380 pixels, up to so many pixels.
+_LARGEST, _ROOM = 11, 380
 
 
 def heat_map(style: Style, sweep: Sweep, metric: Metric) -> Figure | None:
@@ -89,19 +89,19 @@ def _panel(
         x=alt.X("across:N", title=across.title, sort=None, scale=alt.Scale(domain=across.labels), axis=labels),
         y=alt.Y("down:N", title=down.title, sort=None, scale=alt.Scale(domain=down.labels[::-1]), axis=labels),
     )
+    legend = alt.Legend(orient="bottom", gradientLength=200) if ends[0] < ends[1] else None
     scale = alt.Scale(domain=list(ends), scheme=alt.SchemeParams(name="viridis"))
-    colour = alt.Color(
-        "mean:Q", title=metric.title, scale=scale, legend=alt.Legend(orient="bottom", gradientLength=200)
-    )
+    colour = alt.Color("mean:Q", title=metric.title, scale=scale, legend=legend)
     fields = [alt.Tooltip("across:N", title=across.title), alt.Tooltip("down:N", title=down.title)]
     fields += [alt.Tooltip(f"{name}:Q", format=".4~g") for name in ("mean", "low", "high", "seeds", "collapsed")]
     valid = "isValid(datum.mean)"
     cells = base.transform_filter(valid).mark_rect(stroke="#fff", strokeWidth=1).encode(color=colour, tooltip=fields)
     outline = base.transform_filter("datum.marked").mark_rect(filled=False, stroke="#D55E00", strokeWidth=3)
     ink = alt.condition("datum.light", alt.value("#000"), alt.value("#fff"))
+    font = _ROOM / len(across.labels) / 4.4  # the width of a cell in characters, some of them narrow
     texts = [
         base.transform_filter(f"{test} datum.words")
-        .mark_text(dy=dy, fontSize=_font(size))
+        .mark_text(dy=dy, fontSize=min(size, font))
         .encode(text=field, color=ink)
         for field, test, dy, size in (
             ("text:N", "!", 0, _LARGEST),
@@ -110,7 +110,3 @@ def _panel(
         )
     ]
     return style.finish([cells, outline, *texts], _ROW * len(down.labels))
-
-
-def _font(largest: int) -> alt.ExprRef:
-    return alt.ExprRef(f"min({largest}, bandwidth('x') / 5)")
