@@ -28,7 +28,9 @@ commands:
   test       measure the loss and accuracy of a checkpoint on the test images
   predict    write the class of every validation image to a table
   compare    train several configurations over several seeds: which is better, and how sure is that
-  report     draw a comparison again, or compare folders of single runs
+  sweep      train with many values of one or two hyperparameters: what is their influence
+  tune       tune several configurations with equal budgets, then compare them on other seeds
+  report     draw a comparison, a sweep or a study again, or compare folders of single runs
 
 options:
   -h, --help   this text; after a command, its own options
@@ -46,7 +48,7 @@ _DONE, _FAILED, _WRONG_USAGE, _DIVERGED, _INTERRUPTED = 0, 1, 2, 3, 130
 # A shell's status for a program whose reader is gone, as in `optimcifar report FOLDER | head -1`.
 _NO_READER = 141
 
-_COMMANDS = ("fit", "schedule", "resume", "validate", "test", "predict", "compare", "report")
+_COMMANDS = ("fit", "schedule", "resume", "validate", "test", "predict", "compare", "sweep", "tune", "report")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -118,6 +120,10 @@ def _command(arguments: list[str]) -> Callable[[list[str]], int]:
         from optimcifar.comparison.commands import compare, report
 
         return compare if name == "compare" else report
+    if name in ("sweep", "tune"):
+        from optimcifar.tuning.commands import sweep, tune
+
+        return sweep if name == "sweep" else tune
     commands = {"fit": _fit, "resume": _resume, "schedule": _schedule}
     if name.startswith("-"):
         command = next((word for word in arguments if word in _COMMANDS), "fit")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 _LONGEST_LINE = 300
+
+# From so many minutes on, a time is written in hours.
+_LONG = 120
 
 # A list in a message has at most so many names.
 _MOST_NAMES = 6
@@ -18,6 +22,12 @@ def count(number: int, noun: str) -> str:
 def percent(share: float) -> str:
     """Write a share of 0 to 1 as ``5 %``, as ``0.25 %`` or as ``33.3 %``: with at most three digits."""
     return f"{100 * share:.3g} %"
+
+
+def duration(seconds: float) -> str:
+    """Write a time as ``12 minutes``, rounded up, or from two hours on as ``2.5 hours``."""
+    minutes = seconds / 60
+    return f"{minutes / 60:.1f} hours" if minutes >= _LONG else count(math.ceil(minutes), "minute")
 
 
 def listing(names: Iterable[str]) -> str:

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
+from fake_cluster import FakeCluster
 from helpers import Command, Outcome, ProcessState
 from PIL import Image
 
@@ -98,6 +100,29 @@ def small() -> list[str]:
         *("--data", "Shapes10DataModule", "--data.train_images", "1000", "--data.val_size", "200"),
         *("--data.test_images", "100", "--trainer.max_epochs", "2"),
     ]
+
+
+@pytest.fixture
+def two_configurations() -> None:
+    """Write two configurations into the current folder, which is empty: sgd.yaml and adam.yaml, at a rate of 0.01."""
+    for name in ("SGD", "Adam"):
+        optimizer = {"class_path": f"torch.optim.{name}", "init_args": {"lr": 0.01, "weight_decay": 0}}
+        Path(f"{name.lower()}.yaml").write_text(yaml.safe_dump({"model": {"optimizer": optimizer}}))
+
+
+@pytest.fixture
+def cluster(two_configurations: None, monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
+    """Return a cluster that trains nothing, in place of that of sweeps and studies."""
+    fake = FakeCluster()
+    for module, names in {
+        "sweep": ("connect", "check_runs", "make_runs"),
+        "tune": ("connect", "check_runs", "make_runs"),
+        "forecast": ("first_epoch_times", "places"),
+        "tuned_files": ("check_runs",),
+    }.items():
+        for name in names:
+            monkeypatch.setattr(f"optimcifar.tuning.{module}.{name}", getattr(fake, name))
+    return fake
 
 
 @pytest.fixture

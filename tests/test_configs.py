@@ -11,6 +11,11 @@ import yaml
 from helpers import CONFIGS, Command, equal_weights, read_summary, read_weights, tracked_files
 
 from optimcifar import ImageClassifier
+from optimcifar.engine.worker import check_options
+from optimcifar.spaces.dimensions import Range
+from optimcifar.spaces.files import space_of_section
+from optimcifar.spaces.values import are_equal, option_text
+from optimcifar.training.config_file import read_config
 
 SGD = {"lr": 0.01, "momentum": 0.9, "dampening": 0, "weight_decay": 0, "nesterov": False}
 
@@ -103,6 +108,45 @@ def test_configuration_trains(name: str, optimcifar: Command, small: list[str], 
     checkpoint = tmp_path / "lightning_logs/version_0/checkpoints/last.ckpt"
     loaded = ImageClassifier.load_from_checkpoint(checkpoint, weights_only=True)
     assert equal_weights(loaded.state_dict(), read_weights(checkpoint))
+
+
+SPACES = read_config(CONFIGS / "spaces/cifar10.yaml")[1]
+
+
+def value_of(config: str, key: str) -> Any:
+    """Return the value of an option without dashes in a configuration."""
+    node = yaml.safe_load(config)
+    for part in key.split("."):
+        if isinstance(node, list):
+            (node,) = (item for item in node if part in item.get("init_args", {}))
+        node = node.get("init_args", node)[part]
+    return node
+
+
+def test_every_configuration_has_a_space() -> None:
+    assert sorted(SPACES) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_space_holds_the_own_values_and_what_it_holds_can_be_built(name: str) -> None:
+    path = CONFIGS / f"{name}.yaml"
+    space = space_of_section(name, SPACES[name])
+    assert next(iter(space)) == ("model.lr_scheduler.max_lr" if name == "sgd_onecycle" else "model.optimizer.lr")
+    own = {key: value_of(path.read_text(), key) for key in space}
+    values = {}
+    for key, dimension in space.items():
+        if isinstance(dimension, Range):
+            assert 0 < dimension.position(own[key]) < 1
+            assert dimension.edge(own[key]) is None
+            values[key] = [dimension.low, dimension.high]
+        else:
+            assert any(are_equal(own[key], value) for value in dimension.values)
+            values[key] = list(dimension.values)
+    for number in range(max(map(len, values.values()))):
+        setting = {key: some[min(number, len(some) - 1)] for key, some in values.items()}
+        options = [f"--{key}={option_text(value)}" for key, value in setting.items()]
+        resolved = check_options(("--config", str(path), *options))
+        assert {key: value_of(resolved, key) for key in space} == setting
 
 
 def test_configuration_reads_images_from_folders(optimcifar: Command, image_folders: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 import torch
 from helpers import Outcome, quiet_trainer
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint, StochasticWeightAveraging
+from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, StochasticWeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.core import saving
 from lightning.pytorch.loggers import CSVLogger, Logger
@@ -327,6 +327,38 @@ def test_what_a_module_changes_in_a_checkpoint_is_restored(tmp_path: Path) -> No
     restored: Any = again.lr_scheduler_configs[0].scheduler
     assert restored.step_size == 7
     assert again.optimizers[0].param_groups[0]["lr"] == 0.25
+
+
+class Untidied(ImageClassifier):
+    """Records what Lightning's learning-rate finder leaves, and leaves it there."""
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.5)
+        return {"optimizer": optimizer, "lr_scheduler": StepLR(optimizer, step_size=1)}
+
+    def on_fit_start(self) -> None:
+        self.path, self.metrics = self.trainer.ckpt_path, dict(self.trainer.callback_metrics)
+        self.group = dict(self.trainer.optimizers[0].param_groups[0])
+
+    def on_train_start(self) -> None:
+        self.first_step = self.trainer.global_step
+
+
+def test_a_learning_rate_finder_leaves_traces_of_its_test(tmp_path: Path) -> None:
+    """training/rate_finder.py: reads the finder's settings, removes the traces, and leaves it out of resumed runs."""
+    finder = LearningRateFinder(num_training_steps=14, update_attr=True)
+    assert (finder._num_training_steps, finder._update_attr) == (14, True)
+    module = Untidied()
+    run = quiet_trainer(max_epochs=8, callbacks=[finder])
+    run.fit(module, data())
+    assert not Path(str(module.path)).exists()
+    assert str(module.path).endswith(".ckpt")
+    assert module.metrics.keys() >= {"train_loss", "val_loss"}
+    assert (module.group["lr"], module.group["initial_lr"]) == (module.lr, 0.5)
+    run.save_checkpoint(tmp_path / "a.ckpt")
+    again = quiet_trainer(max_epochs=9, callbacks=[LearningRateFinder(num_training_steps=14)])
+    again.fit(module, data(), ckpt_path=tmp_path / "a.ckpt")
+    assert (run.global_step, module.first_step) == (16, 0)  # the state of the checkpoint is lost
 
 
 def test_weight_averaging_adds_an_epoch_and_remembers_how_many_there_were() -> None:

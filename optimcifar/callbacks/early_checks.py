@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     BackboneFinetuning,
-    LearningRateFinder,
     StochasticWeightAveraging,
     ThroughputMonitor,
     WeightAveraging,
@@ -27,7 +26,6 @@ _TRAINING_METRICS = ("lr", "train_loss", "train_acc", "seconds")
 # One of these attributes of the module.
 _NEEDED: dict[type[Callback], tuple[str, ...]] = {
     BackboneFinetuning: ("backbone",),
-    LearningRateFinder: ("lr", "learning_rate"),
     ThroughputMonitor: ("flops_per_batch",),
 }
 

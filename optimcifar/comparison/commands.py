@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 from optimcifar.comparison.plan import Plan, make_plan
 from optimcifar.comparison.seeds import DEFAULT_SEEDS, parse_seeds
+from optimcifar.engine.worker import all_failed
 from optimcifar.errors import UsageError, UsageParser
 from optimcifar.paths import expand_home
 from optimcifar.report.design import Until
@@ -102,7 +103,7 @@ def compare(args: list[str]) -> int:
         return _print_forecast(plan, spread_of)
 
     # It takes a second or two to import.
-    from optimcifar.comparison.compare import all_failed, train
+    from optimcifar.comparison.compare import train
     from optimcifar.comparison.forecast import recommendation
     from optimcifar.report.comparison import read_comparison
 

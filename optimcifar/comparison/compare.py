@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from distributed import Client
@@ -15,7 +15,8 @@ from optimcifar.engine.cluster import check_runs, connect, make_runs
 from optimcifar.engine.progress import RunTable
 from optimcifar.engine.runs import Run
 from optimcifar.engine.settings import refuse_changes, refuse_equal_configurations
-from optimcifar.engine.worker import RunEnd
+from optimcifar.engine.worker import RunEnd, all_failed
+from optimcifar.report.analysis import Analysis
 from optimcifar.report.comparison import Comparison, read_comparison
 from optimcifar.report.design import Design, Until
 from optimcifar.runs.folder import ENDED, RunFolder, comparison_runs
@@ -84,7 +85,7 @@ def train(plan: Plan) -> dict[Run, RunEnd]:
         check_plan(client, plan)
         with_looks(plan).write(plan.out)
         try:
-            return _train_stages(client, plan)
+            return _train(client, plan)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"; run the same command to go on; see the results so far with optimcifar report {plan.out}"
@@ -111,7 +112,7 @@ def check_plan(client: Client, plan: Plan) -> list[str]:
     Raises:
         UsageError: something is refused.
     """
-    first, *later = (plan.runs(seeds) for seeds in plan.stages)
+    first, *later = (plan.runs(seeds) for seeds in plan.design.new_seeds)
     there = [run for runs in later for run in runs if RunFolder(run.folder).config.exists()]
     configurations = check_runs(client, [*first, *there])
     refuse_equal_configurations(first, configurations[: len(first)])
@@ -119,25 +120,47 @@ def check_plan(client: Client, plan: Plan) -> list[str]:
     return configurations[: len(plan.entries)]
 
 
-def all_failed(ends: dict[Run, RunEnd]) -> bool:
-    """Return whether no run has a result."""
-    return all(end.status == "failed" for end in ends.values())
+def train_in_stages(
+    design: Design,
+    train_runs: Callable[[Sequence[int], Collection[str]], bool],
+    read: Callable[[], Analysis],
+    say: Callable[[str], None],
+) -> None:
+    """Train stage by stage, and say what is decided after each.
 
+    Runs that have ended are not repeated, so an interrupted comparison decides as before.
 
-def _train_stages(client: Client, plan: Plan) -> dict[Run, RunEnd]:
-    """Train stage by stage. Runs that have ended are not repeated, so an interrupted comparison decides as before."""
-    ends: dict[Run, RunEnd] = {}
-    names = list(plan.design.configurations)
-    for number, seeds in enumerate(plan.stages):
-        runs = plan.runs(seeds, names)
-        with RunTable(runs) as table:
-            ends |= make_runs(client, runs, table.show)
-        if not plan.design.stages or all_failed(ends):
+    Args:
+        design: the comparison's design.
+        train_runs: trains the runs with these seeds of these configurations; returns whether any has a result.
+        read: reads the results so far.
+        say: prints a line.
+    """
+    names: Collection[str] = design.configurations
+    for number, seeds in enumerate(design.new_seeds):
+        if not train_runs(seeds, names) or not design.stages:
             break
-        decision = decide(read_comparison(plan.out), number, names)
-        console = OutputConsole()
-        console.print(decision.line, soft_wrap=not console.is_terminal)
+        decision = decide(read(), number, names)
+        say(decision.line)
         names = decision.names
         if not names:
             break
+
+
+def _train(client: Client, plan: Plan) -> dict[Run, RunEnd]:
+    ends: dict[Run, RunEnd] = {}
+
+    def train_runs(seeds: Sequence[int], names: Collection[str]) -> bool:
+        runs = plan.runs(seeds, names)
+        with RunTable(runs) as table:
+            ends.update(make_runs(client, runs, table.show))
+        return not all_failed(ends)
+
+    console = OutputConsole()
+    train_in_stages(
+        plan.design,
+        train_runs,
+        lambda: read_comparison(plan.out),
+        lambda line: console.print(line, soft_wrap=not console.is_terminal),
+    )
     return ends

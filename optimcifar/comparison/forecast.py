@@ -13,7 +13,7 @@ import yaml
 from optimcifar.comparison.compare import check_plan, with_looks
 from optimcifar.comparison.plan import Plan
 from optimcifar.comparison.seeds import DEFAULT_SEEDS
-from optimcifar.engine.cluster import connect, places, time_epochs
+from optimcifar.engine.cluster import connect, first_epoch_times, places
 from optimcifar.engine.run_times import EpochTime, earlier_times
 from optimcifar.errors import UsageError
 from optimcifar.report.comparison import read_comparison
@@ -21,7 +21,7 @@ from optimcifar.report.design import Design
 from optimcifar.runs.folder import ENDED, RunFolder
 from optimcifar.statistics.power import MEASURED_SD, MOST_SEEDS, seeds_needed, smallest_difference
 from optimcifar.statistics.samples import FEWEST_SEEDS
-from optimcifar.text import conjunction, count, listing, percent
+from optimcifar.text import conjunction, count, duration, listing, percent
 
 # The differences whose seeds are listed.
 _DIFFERENCES = (0.005, 0.01, 0.02, 0.05)
@@ -29,9 +29,6 @@ _DIFFERENCES = (0.005, 0.01, 0.02, 0.05)
 # With more configurations, so many comparisons share the 5 % that the default number of seeds shows little.
 _FEW_CONFIGURATIONS = 4
 _SEEDS_FOR_MANY = 10
-
-# From so many minutes on, a time is written in hours.
-_LONG = 120
 
 
 def forecast(plan: Plan, spread_of: Path | None = None) -> Iterator[str]:
@@ -55,8 +52,7 @@ def forecast(plan: Plan, spread_of: Path | None = None) -> Iterator[str]:
         times = earlier_times(configurations, plan.out)
         if unknown := [name for name in configurations if name not in times]:
             yield _row("measuring", f"one epoch of {listing(unknown)}, without earlier runs")
-            measured = time_epochs(client, plan.runs(plan.stages[0][:1], unknown))
-            times |= {name: EpochTime(*time) for name, time in zip(unknown, measured, strict=True)}
+            times |= first_epoch_times(client, plan.runs(plan.design.new_seeds[0][:1], unknown))
         workers = places(client)
     seconds = {name: times[name].of_run(yaml.safe_load(text)) for name, text in configurations.items()}
     yield _row("time", f"{_duration(plan, seconds, workers)}, {_source(times)}")
@@ -109,7 +105,10 @@ def _spread(folder: Path | None) -> tuple[float, str]:
 
 def _duration(plan: Plan, seconds: dict[str, float], workers: int) -> str:
     """Write how long the runs take that have not ended: ``about 12 minutes on 2 workers``."""
-    left = [[run for run in plan.runs(seeds) if RunFolder(run.folder).status() not in ENDED] for seeds in plan.stages]
+    left = [
+        [run for run in plan.runs(seeds) if RunFolder(run.folder).status() not in ENDED]
+        for seeds in plan.design.new_seeds
+    ]
     times = [[seconds[run.name] for run in runs] for runs in (left[0], chain.from_iterable(left))]
     fewest, most = (max(sum(own) / workers, max(own, default=0)) for own in times)
     if math.isinf(most):
@@ -117,14 +116,9 @@ def _duration(plan: Plan, seconds: dict[str, float], workers: int) -> str:
     ended = plan.run_numbers[1] - len(times[1])
     if not times[1]:
         return f"none: {count(ended, 'run')} ended before"
-    text = " to ".join(dict.fromkeys((_time(fewest), _time(most))))
+    text = " to ".join(dict.fromkeys((duration(fewest), duration(most))))
     without = f" for the rest ({count(ended, 'run')} ended before)" if ended else ""
     return f"about {text} on {count(workers, 'worker')}{without}"
-
-
-def _time(seconds: float) -> str:
-    minutes = seconds / 60
-    return f"{minutes / 60:.1f} hours" if minutes >= _LONG else count(math.ceil(minutes), "minute")
 
 
 def _source(times: dict[str, EpochTime]) -> str:

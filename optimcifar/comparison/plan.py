@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from optimcifar.comparison.seeds import Seeds, with_seeds
@@ -36,15 +35,9 @@ class Plan:
     scheduler: str | None = None
 
     @property
-    def stages(self) -> list[Sequence[int]]:
-        """The new seeds of each stage; those that were chosen beforehand are a single one."""
-        sizes = (0, *self.design.stages)
-        return [range(*ends) for ends in pairwise(sizes)] or [self.design.seeds]
-
-    @property
     def run_numbers(self) -> tuple[int, int]:
         """The fewest and the most runs that there may be."""
-        stages, entries = self.stages, len(self.entries)
+        stages, entries = self.design.new_seeds, len(self.entries)
         return len(stages[0]) * entries, sum(map(len, stages)) * entries
 
     def runs(self, seeds: Iterable[int], names: Collection[str] | None = None) -> list[Run]:
@@ -99,5 +92,5 @@ def make_plan(
     check_target(target_acc)
     design = with_seeds(Design(names, baseline or names[0], target_acc), seeds, max_seeds, until)
     plan = Plan(entries, design, expand_home(out), tuple(options), jobs, scheduler)
-    plan.runs(plan.stages[0])  # refuses the options that a comparison sets itself
+    plan.runs(design.new_seeds[0])  # refuses the options that a comparison sets itself
     return plan

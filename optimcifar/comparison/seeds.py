@@ -52,7 +52,7 @@ def with_seeds(design: Design, seeds: Seeds, max_seeds: int | None = None, until
     """
     if not isinstance(seeds, str):
         _refuse_without_auto(max_seeds=max_seeds, until=until)
-        return replace(design, seeds=_chosen(seeds))
+        return replace(design, seeds=chosen_seeds(seeds))
     from optimcifar.statistics.samples import FEWEST_SEEDS  # it takes a second, and --help has no need of it
 
     most = _MAX_SEEDS if max_seeds is None else max_seeds
@@ -67,8 +67,12 @@ def with_seeds(design: Design, seeds: Seeds, max_seeds: int | None = None, until
     return replace(design, stages=doubling_sizes(most), until=until or "verdicts")
 
 
-def _chosen(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """Return the seeds, given their number or themselves."""
+def chosen_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the seeds, given their number or themselves.
+
+    Raises:
+        UsageError: they are neither, none, negative, or not different.
+    """
     if type(seeds) is int:
         chosen = tuple(range(seeds))
     elif isinstance(seeds, Sequence) and all(type(seed) is int for seed in seeds):

@@ -13,6 +13,7 @@ from distributed import Client, Future, Nanny, Scheduler, SpecCluster, wait
 from distributed.scheduler import KilledWorker
 
 from optimcifar.engine import worker
+from optimcifar.engine.run_times import EpochTime
 from optimcifar.engine.runs import Run
 from optimcifar.engine.worker import RunEnd
 from optimcifar.environment import restored_environment
@@ -128,8 +129,8 @@ def places(client: Client) -> int:
     return sum(client.ncores().values())
 
 
-def time_epochs(client: Client, runs: list[Run]) -> list[tuple[float, int]]:
-    """Train the first epoch of each run, and write nothing; return its seconds and its number of steps.
+def first_epoch_times(client: Client, runs: list[Run]) -> dict[str, EpochTime]:
+    """Train the first epoch of each run, and write nothing; return its time by the name of the run.
 
     Raises:
         RuntimeError: a run failed.
@@ -138,12 +139,11 @@ def time_epochs(client: Client, runs: list[Run]) -> list[tuple[float, int]]:
     for run, future in zip(runs, futures, strict=True):
         if error := future.exception():
             raise RuntimeError(f"{run.name}: {error_message(error)}")
-    times: list[tuple[float, int]] = client.gather(futures)
-    return times
+    return {run.name: EpochTime(*time) for run, time in zip(runs, client.gather(futures), strict=True)}
 
 
 def make_runs(client: Client, runs: list[Run], on_change: Callable[[dict[Run, RunEnd]], None]) -> dict[Run, RunEnd]:
-    """Train and test all runs; return how each ended.
+    """Train all runs, and test those that are to be tested; return how each ended.
 
     Args:
         client: the cluster's client.
@@ -151,7 +151,9 @@ def make_runs(client: Client, runs: list[Run], on_change: Callable[[dict[Run, Ru
         on_change: called every half second with the ends so far.
     """
     futures = {
-        client.submit(worker.train_and_test, run.options, run.folder, run.seed, pure=False, priority=-number): run
+        client.submit(
+            worker.train_and_test, run.options, run.folder, run.seed, run.is_tested, pure=False, priority=-number
+        ): run
         for number, run in enumerate(runs)
     }
     ends: dict[Run, RunEnd] = {}

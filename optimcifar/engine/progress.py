@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from rich.console import Group
@@ -13,8 +15,9 @@ from rich.table import Table
 from optimcifar.console import OutputConsole
 from optimcifar.engine.runs import Run
 from optimcifar.engine.worker import RunEnd
-from optimcifar.runs.folder import RunFolder
+from optimcifar.runs.folder import ENDED, RunFolder
 from optimcifar.runs.results import read_run
+from optimcifar.text import count, duration
 
 
 class RunTable:
@@ -23,17 +26,22 @@ class RunTable:
     The bar stays when it ends, with the number of finished runs and the time.
 
     Args:
-        runs: all runs.
+        runs: the runs.
+        expected: how many runs there will be if others follow, see ``add``; None if these are all.
     """
 
-    def __init__(self, runs: list[Run]) -> None:
-        self._runs = runs
+    def __init__(self, runs: Sequence[Run] = (), expected: int | None = None) -> None:
+        self._runs: list[Run] = []
+        self._expected = expected or 0
+        self._ends: dict[Run, RunEnd] = {}
+        self._ended_before: set[Run] = set()
+        self._started = time.monotonic()
         self._console = OutputConsole()
-        self._shown: set[Run] = set()
         # Short, so that Ctrl-C's ^C stays on its line: a line more would leave the table's head behind.
-        bar = BarColumn(bar_width=20)
-        self._bar = Progress(TextColumn("runs"), bar, MofNCompleteColumn(), TimeElapsedColumn())
-        self._task = self._bar.add_task("runs", total=len(runs))
+        bar, left = BarColumn(bar_width=20), TextColumn("{task.fields[left]}")
+        self._bar = Progress(TextColumn("runs"), bar, MofNCompleteColumn(), TimeElapsedColumn(), left)
+        self._task = self._bar.add_task("runs", left="")
+        self.add(runs)
         # A pipe, and a terminal that cannot move its cursor, get lines only.
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_interactive else None
 
@@ -44,22 +52,48 @@ class RunTable:
 
     def __exit__(self, *exception: object) -> None:
         if self._live:
+            if exception == (None, None, None):
+                self._bar.update(self._task, total=len(self._ends), left="")
             self._live.update(self._bar)
             self._live.stop()
 
-    def show(self, ends: dict[Run, RunEnd]) -> None:
+    def add(self, runs: Sequence[Run]) -> None:
+        """Add runs that start now; those that have ended before say nothing about the time that is left."""
+        self._runs += runs
+        self._ended_before |= {run for run in runs if RunFolder(run.folder).status() in ENDED}
+        self._expected = max(self._expected, len(self._runs))
+
+    def print(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(line, soft_wrap=not self._console.is_terminal)
+
+    def show(self, ends: Mapping[Run, RunEnd]) -> None:
         """Show the state of all runs.
 
         Args:
             ends: the runs that have ended, and how.
         """
-        for run in [run for run in ends if run not in self._shown]:
-            self._shown.add(run)
-            self._console.print(_ending(run, ends[run]), soft_wrap=True)
+        for run in [run for run in ends if run not in self._ends]:
+            self._ends[run] = ends[run]
+            self._console.print(f"{_ending(run, ends[run])}{self._count()}", soft_wrap=True)
         if self._live:
-            self._bar.update(self._task, completed=len(ends))
-            current = [run for run in self._runs if run not in ends and RunFolder(run.folder).summary.exists()]
+            self._bar.update(self._task, completed=len(self._ends), total=self._expected, left=self._left())
+            current = [run for run in self._runs if run not in self._ends and RunFolder(run.folder).summary.exists()]
             self._live.update(Group(self._table(current), self._bar) if current else self._bar, refresh=True)
+
+    def _count(self) -> str:
+        """Say how many runs have ended where no bar shows it."""
+        if self._live:
+            return ""
+        left = self._left()
+        return f" ({len(self._ends)} of {count(self._expected, 'run')}{f', {left}' if left else ''})"
+
+    def _left(self) -> str:
+        """Write how long the other runs take, if they go on at the pace so far; nothing before a first one ended."""
+        new, left = len(self._ends.keys() - self._ended_before), self._expected - len(self._ends)
+        if not new or not left:
+            return ""
+        return f"about {duration((time.monotonic() - self._started) / new * left)} left"
 
     def _table(self, current: list[Run]) -> Table:
         table = Table(box=None, pad_edge=False)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ _DECIDED = {
     "--ckpt_path": "an interrupted run is continued by the same command",
     "--trainer.default_root_dir": "use --out",
 }
+
+_LONGEST_NAME = 200  # bytes
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,14 @@ class Run:
         seed: 0 or greater.
         folder: the run's folder.
         options: all options of its ``fit``.
+        is_tested: whether its weights are measured on the test images. Runs by which settings are chosen are not.
     """
 
     name: str
     seed: int
     folder: Path
     options: tuple[str, ...]
+    is_tested: bool = True
 
 
 def parse_entries(texts: Iterable[str]) -> list[Entry]:
@@ -61,7 +66,7 @@ def parse_entries(texts: Iterable[str]) -> list[Entry]:
     Raises:
         UsageError: a file does not exist, or two entries are the same.
     """
-    parts = [_split(text) for text in texts]
+    parts = [split_entry(text) for text in texts]
     names = [_name(path.stem, [key.rpartition(".")[2] for key, _ in pairs], pairs) for path, pairs in parts]
     twice = {name for name, number in Counter(names).items() if number > 1}
     entries = []
@@ -77,7 +82,12 @@ def parse_entries(texts: Iterable[str]) -> list[Entry]:
     return entries
 
 
-def _split(text: str) -> tuple[Path, list[tuple[str, str]]]:
+def split_entry(text: str) -> tuple[Path, list[tuple[str, str]]]:
+    """Return the file and the keys and values of ``FILE:KEY=VALUE:KEY=VALUE``.
+
+    Raises:
+        UsageError: the file does not exist.
+    """
     file, *overrides = re.split(r":(?=[a-z_][\w.+]*=)", text)
     path = expand_home(file)
     if not path.is_file():
@@ -86,13 +96,32 @@ def _split(text: str) -> tuple[Path, list[tuple[str, str]]]:
     return path, pairs
 
 
+def with_values(entry: Entry, values: Mapping[str, str], folder: str | None = None) -> Entry:
+    """Return an entry with values of some options; they override its own.
+
+    Args:
+        entry: the entry.
+        values: values by option, without dashes.
+        folder: its name; None for that of the entry with the values: ``sgd-lr=0.03``.
+    """
+    last = [key.rpartition(".")[2] for key in values]
+    keys = last if len(set(last)) == len(last) else list(values)
+    name = _name(entry.name, keys, list(values.items())) if folder is None else folder
+    return Entry(name, (*entry.options, *(f"--{key}={value}" for key, value in values.items())))
+
+
 def _name(stem: str, keys: list[str], pairs: list[tuple[str, str]]) -> str:
     text = "-".join([stem, *(f"{key}={value}" for key, (_, value) in zip(keys, pairs, strict=True))])
-    # The name is a folder's name too.
-    return re.sub(r"[^\w=.+-]", "_", text).lstrip(".")
+    # The name is a folder's name too, which no system lets be longer than 255 bytes.
+    name = re.sub(r"[^\w=.+-]", "_", text).lstrip(".")
+    return (
+        name if len(name.encode()) <= _LONGEST_NAME else f"{name[:60]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    )
 
 
-def plan_runs(entries: Sequence[Entry], seeds: Iterable[int], options: Sequence[str], out: Path) -> list[Run]:
+def plan_runs(
+    entries: Sequence[Entry], seeds: Iterable[int], options: Sequence[str], out: Path, are_tested: bool = True
+) -> list[Run]:
     """Return the runs: all configurations with the first seed, then all with the next.
 
     Args:
@@ -100,6 +129,7 @@ def plan_runs(entries: Sequence[Entry], seeds: Iterable[int], options: Sequence[
         seeds: their seeds.
         options: options of ``fit`` that hold for all runs.
         out: the folder that holds all runs.
+        are_tested: whether their weights are measured on the test images.
 
     Raises:
         UsageError: an option cannot be the same for all runs.
@@ -115,7 +145,7 @@ def plan_runs(entries: Sequence[Entry], seeds: Iterable[int], options: Sequence[
             own += ["--trainer.logger+", "optimcifar.RunLogger", "--trainer.logger.save_dir", str(folder.parents[1])]
             own += ["--trainer.logger.name", folder.parent.name, "--trainer.logger.version", folder.name]
             # An entry's own options come last, so that they hold for it and the others for the other entries.
-            runs.append(Run(entry.name, seed, folder, (*options, *entry.options, *own)))
+            runs.append(Run(entry.name, seed, folder, (*options, *entry.options, *own), are_tested))
     return runs
 
 

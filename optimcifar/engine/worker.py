@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -28,6 +28,11 @@ class RunEnd:
 
     status: str
     error: str | None = None
+
+
+def all_failed(ends: Mapping[Any, RunEnd]) -> bool:
+    """Return whether no run has a result."""
+    return all(end.status == "failed" for end in ends.values())
 
 
 def dask_setup(_: Any) -> None:
@@ -73,13 +78,14 @@ def time_epoch(options: tuple[str, ...]) -> tuple[float, int]:
     return timer.seconds, timer.steps
 
 
-def train_and_test(options: tuple[str, ...], path: Path, seed: int) -> RunEnd:
+def train_and_test(options: tuple[str, ...], path: Path, seed: int, is_tested: bool) -> RunEnd:
     """Train a run and test its checkpoints, or do what is left to do.
 
     Args:
         options: the run's options.
         path: its folder.
         seed: its seed.
+        is_tested: whether its checkpoints are tested.
     """
     import torch
 
@@ -88,7 +94,7 @@ def train_and_test(options: tuple[str, ...], path: Path, seed: int) -> RunEnd:
     folder = RunFolder(path)
     try:
         with _silence():
-            _train_and_test(options, folder)
+            _train_and_test(options, folder, is_tested)
     except Exception as error:  # noqa: BLE001  the tables show it
         return record_failure(folder, seed, error_message(error))
     return RunEnd(folder.status() or "failed")
@@ -102,10 +108,10 @@ def record_failure(folder: RunFolder, seed: int, message: str) -> RunEnd:
     return RunEnd("failed", message)
 
 
-def _train_and_test(options: tuple[str, ...], folder: RunFolder) -> None:
+def _train_and_test(options: tuple[str, ...], folder: RunFolder, is_tested: bool) -> None:
     from optimcifar.training.run import resumed_run, training_run
 
-    if folder.status() in ENDED and not _untested(folder):
+    if folder.status() in ENDED and not (is_tested and _untested(folder)):
         return
     if not folder.config.exists():
         shutil.rmtree(folder.path, ignore_errors=True)  # cut off before it wrote its configuration
@@ -116,7 +122,7 @@ def _train_and_test(options: tuple[str, ...], folder: RunFolder) -> None:
                 raise RuntimeError("interrupted")
             if outcome.error:
                 raise outcome.error
-        for checkpoint in _untested(folder):
+        for checkpoint in _untested(folder) if is_tested else ():
             run.test(checkpoint)
 
 

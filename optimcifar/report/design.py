@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -45,6 +45,11 @@ class Design:
     def most_seeds(self) -> int:
         """The number of seeds that a configuration gets at most."""
         return self.stages[-1] if self.stages else len(self.seeds)
+
+    @property
+    def new_seeds(self) -> list[Sequence[int]]:
+        """The new seeds of each stage; those that were chosen beforehand are a single one."""
+        return [range(*ends) for ends in itertools.pairwise((0, *self.stages))] or [self.seeds]
 
     @property
     def tests(self) -> float:

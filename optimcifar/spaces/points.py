@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Mapping
 from typing import Any
 
 from optimcifar.errors import UsageError
@@ -14,44 +12,37 @@ from optimcifar.spaces.values import are_equal
 #: What is tried: the values that each hyperparameter may take, by option of ``fit`` without its dashes.
 Space = Mapping[str, Dimension]
 
+#: A value of each hyperparameter.
 Setting = dict[str, Any]
 
-# Scrambles the sequence. The same for all spaces, so that those with equally many dimensions get the same points.
+# Scrambles the sequence: the same for all spaces, so that those with equally many dimensions get the same points.
 _SEED = 0
+
+# Points drawn for each setting wanted: enough to find all settings of a small space.
+_POINTS_PER_SETTING = 100
 
 
 def settings(space: Space, own: Setting, number: int) -> list[Setting]:
     """Return different settings to try, the first of which is ``own``.
 
-    The others are at the points of a scrambled Halton sequence (``scipy.stats.qmc.Halton``), so that a larger number
-    only adds some. A point whose setting was there before is skipped, which happens with choices and whole numbers.
+    The others lie at the points of a scrambled Halton sequence (``scipy.stats.qmc.Halton``), so a larger number only
+    adds some. Choices and whole numbers can make a point repeat an earlier setting; such a point is skipped.
 
     Args:
         space: what may be tried.
-        own: the configuration's own values, whether they are in the space or not.
-        number: how many settings.
+        own: the configuration's own values, in the space or not.
+        number: how many settings, at least 1.
 
     Raises:
         UsageError: the space has fewer.
     """
-    inside = math.prod(dimension.size for dimension in space.values())
-    if inside < number:
-        raise UsageError(f"it has {inside:.0f} settings, and {number} are to be tried: widen it, or try fewer")
+    from scipy.stats import qmc  # takes a second, and --help does not need it
+
     found = [own]
-    for setting in islice(_sequence(space), 1000 * number):
+    for point in qmc.Halton(len(space), scramble=True, rng=_SEED).random(_POINTS_PER_SETTING * number):
         if len(found) == number:
-            break
+            return found
+        setting = {key: space[key].at(float(share)) for key, share in zip(space, point, strict=True)}
         if not any(all(are_equal(setting[key], other[key]) for key in space) for other in found):
             found.append(setting)
-    if len(found) < number:
-        raise UsageError(f"it has hardly more than {len(found)} settings, and {number} are to be tried: widen it")
-    return found
-
-
-def _sequence(space: Space) -> Iterator[Setting]:
-    from scipy.stats import qmc  # it takes a second, and --help has no need of it
-
-    sequence = qmc.Halton(len(space), scramble=True, rng=_SEED)
-    while True:
-        (point,) = sequence.random(1)
-        yield {key: dimension.at(float(share)) for (key, dimension), share in zip(space.items(), point, strict=True)}
+    raise UsageError(f"the space has only {len(found)} settings, and {number} are to be tried: widen it, or try fewer")

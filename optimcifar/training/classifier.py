@@ -22,6 +22,7 @@ from optimcifar.optim.param_groups import ParamRule, check_options, grouped_para
 from optimcifar.optim.replay import OPEN_SCHEDULE, replay, run_so_far
 from optimcifar.optim.schedule_notes import check_reaches_end
 from optimcifar.optim.types import LRInterval, LRSchedulerCallable, OptimizerCallable
+from optimcifar.training.rate_finder import check_rate_finders, forget_range_test, leave_out_rate_finders, rate_finders
 from optimcifar.training.resumption import (
     finish_epoch_end,
     monitored_values,
@@ -36,6 +37,8 @@ from optimcifar.training.resumption import (
 
 # Where a checkpoint has the states of the processes, by rank.
 _PROCESSES = "processes"
+# Where it has the rate that was set before training.
+_RATE = "set_lr"
 
 # The hyperparameter that LightningCLI adds to modules which it can build again from a checkpoint.
 _INSTANTIATOR = "_instantiator"
@@ -65,6 +68,8 @@ class ImageClassifier(LightningModule):
         param_groups: rules for parameters with options of their own; None for one group.
 
     Attributes:
+        lr: the rate that the optimizer gets when it is built, for all parameter groups; None for its own. Lightning's
+            ``LearningRateFinder`` and ``Tuner.lr_find`` set it.
         steps_made_otherwise: how many more optimizer steps the checkpoint's run had made than this one would have made
             in as many epochs, for example with another batch size.
 
@@ -99,6 +104,7 @@ class ImageClassifier(LightningModule):
         self.lr_scheduler = lr_scheduler
         self.lr_interval = lr_interval
         self.param_groups = param_groups or []
+        self.lr: float | None = None
         self.train_loss, self.train_acc = _mean(), _mean()
         self.val_loss, self.val_acc = _mean(), _mean()
         self.test_loss, self.test_acc = _mean(), _mean()
@@ -126,6 +132,10 @@ class ImageClassifier(LightningModule):
         """
         self._schedule_length = self._length_for_schedule()
         optimizer, scheduler = self.make_optimizer(self._schedule_length)
+        if self._trainer and self.trainer.ckpt_path:
+            leave_out_rate_finders(self.trainer, self.lr)
+        elif self._trainer:
+            check_rate_finders(self.trainer, optimizer, scheduler)
         self._optimizers_with_modes = [optimizer] if hasattr(optimizer, "train") and hasattr(optimizer, "eval") else []
         if scheduler is None:
             return optimizer
@@ -161,6 +171,8 @@ class ImageClassifier(LightningModule):
                 "SparseAdam takes sparse gradients only, such as those of nn.Embedding(sparse=True); "
                 "this network has none: use Adam"
             )
+        for options in (optimizer.defaults, *optimizer.param_groups) if self.lr is not None else ():
+            options["lr"] = self.lr
         if self.lr_scheduler is None:
             return optimizer, None
         scheduler = build_schedule(self.lr_scheduler, optimizer, length)
@@ -184,6 +196,7 @@ class ImageClassifier(LightningModule):
             return  # weights only
         if self._schedule_length is not None:
             checkpoint[OPEN_SCHEDULE] = run_so_far(self.trainer, self.lr_interval, self._schedule_length)
+        checkpoint[_RATE] = self.lr
         reopen_epoch(checkpoint, self.trainer)
         state = {
             "batches": dict(self._batches),
@@ -202,8 +215,10 @@ class ImageClassifier(LightningModule):
             self.double()  # Lightning does it later, and would round the weights of the checkpoint before
         states = checkpoint.get(_PROCESSES, [])
         self._resumed = states[self.global_rank] if self.global_rank < len(states) else None
-        if self._trainer and self.trainer.training and OPEN_SCHEDULE in checkpoint:
-            self._stretch_schedule(checkpoint, **checkpoint[OPEN_SCHEDULE])
+        if self._trainer and self.trainer.training:
+            self.lr = checkpoint.get(_RATE)
+            if OPEN_SCHEDULE in checkpoint:
+                self._stretch_schedule(checkpoint, **checkpoint[OPEN_SCHEDULE])
 
     def _stretch_schedule(self, checkpoint: dict[str, Any], length: int, epochs: int, steps: int) -> None:
         """Give a schedule that leaves its length out the length of the run that goes on, if that is another one."""
@@ -218,6 +233,8 @@ class ImageClassifier(LightningModule):
 
     def on_fit_start(self) -> None:
         """Restore the random generators; not after the weights of a checkpoint alone were loaded."""
+        if rate_finders(self.trainer):
+            forget_range_test(self.trainer, self.lr)
         if not self.trainer.ckpt_path:
             self._resumed = None
         if self._resumed:

@@ -95,6 +95,8 @@ def _is_option(word: str) -> bool:
 def _option(word: str, *following: str) -> Option:
     if match := re.match(r"-c=?(.+)", word, re.DOTALL):  # -cFILE, -c=FILE
         return Option("--config", match[1], following)
+    if not word.startswith("-"):
+        return Option(word, None, following)
     name, equals, value = word.partition("=")
     name = "--config" if name == "-c" else name
     if equals or not following or not name.startswith("--") or name == "--":

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.callbacks import LearningRateFinder, Timer
 
 from optimcifar.callbacks.evaluation import EvaluationSummary
 from optimcifar.errors import UsageError
@@ -26,6 +26,7 @@ from optimcifar.training.classifier import ImageClassifier
 from optimcifar.training.lightning_cli import TrainingCLI
 from optimcifar.training.loggers import prepare_folders
 from optimcifar.training.process import command_line_settings, restored_sigint
+from optimcifar.training.rate_finder import USE_SWEEP
 
 # The length of schedules that are built before the run's length is known, to see that they can be.
 _PLACEHOLDER_LENGTH = 1_000_000
@@ -127,8 +128,10 @@ class TrainingRun:
 
         Raises:
             ValueError: one of them cannot be built.
-            UsageError: the run would write no files.
+            UsageError: the run would write no files, or find a rate of its own.
         """
+        if self.uses(LearningRateFinder):
+            raise UsageError(f"LearningRateFinder finds another rate for every seed: {USE_SWEEP}")
         if run_logger(self.trainer) is None:
             raise UsageError("fast_dev_run and barebones write no files: there would be nothing to compare")
         self._check_optimizer()

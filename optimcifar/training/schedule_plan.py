@@ -11,7 +11,7 @@ from pathlib import Path
 
 import altair as alt
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import BatchSizeFinder, StochasticWeightAveraging
+from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder, StochasticWeightAveraging
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from optimcifar.callbacks.console_output import schedule_lines
@@ -98,8 +98,11 @@ def plan_rates(options: Sequence[str]) -> PlannedRates:
     with training_run(options, only=[planner]) as run:
         outcome = run.fit()
         averaging, finder = run.uses(StochasticWeightAveraging), run.uses(BatchSizeFinder)
+        to_be_found = run.uses(LearningRateFinder) and not run.trainer.ckpt_path
     if outcome.error:
         raise outcome.error
+    if to_be_found:
+        raise UsageError("LearningRateFinder chooses the rate: it is not known before the run")
     if finder and planner.unit == "step":
         raise UsageError("BatchSizeFinder chooses the batch size: the number of steps is not known before the run")
     if not planner.rates:

@@ -129,5 +129,29 @@ def test_where_the_cursor_cannot_move_there_are_only_lines(
     make_run(second.folder, 0, [0.5], status="running", max_epochs=5)
     with RunTable([first, second]) as table:
         table.show({first: RunEnd("finished")})
-    expected = "sgd seed 0: finished, train loss 1.8000, val acc 0.5000, 2.0 s of training\n"
+    expected = "sgd seed 0: finished, train loss 1.8000, val acc 0.5000, 2.0 s of training (1 of 2 runs)\n"
     assert capsys.readouterr().out == expected
+
+
+def test_lines_say_how_long_the_other_runs_take_at_the_pace_of_the_new_ones(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    now = [1000.0]
+    monkeypatch.setattr("optimcifar.engine.progress.time.monotonic", lambda: now[0])
+    runs = [planned("sgd", seed) for seed in range(3)]
+    make_run(runs[0].folder, 0, [0.5])  # it ended before
+    with RunTable(runs, expected=5) as table:
+        make_run(runs[1].folder, 1, [0.5])
+        now[0] += 120
+        table.show({runs[0]: RunEnd("finished"), runs[1]: RunEnd("finished")})
+        table.add([planned("adam", seed) for seed in range(3)])  # six in all, more than expected
+        make_run(runs[2].folder, 2, [0.5])
+        now[0] += 120
+        table.show({runs[2]: RunEnd("finished")})
+    ends = [line.rpartition(" (")[2] for line in capsys.readouterr().out.splitlines()]
+    assert ends == [
+        "1 of 5 runs)",
+        "2 of 5 runs, about 6 minutes left)",  # three runs of two minutes each
+        "3 of 6 runs, about 6 minutes left)",  # 240 s for two new runs, and three are left
+    ]

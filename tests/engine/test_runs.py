@@ -74,6 +74,12 @@ def test_an_option_may_belong_to_a_logger_that_all_runs_have() -> None:
     assert text.index("CSVLogger") < text.index("save_dir: mine\n") < text.index("RunLogger")
 
 
+def test_a_configuration_keeps_its_overrides_wherever_it_stands() -> None:
+    for typed in ("a.yaml:lr=1 b.yaml --x 1", "b.yaml a.yaml:lr=1 --x 1", "--x 1 a.yaml:lr=1 b.yaml"):
+        configs, options = separate_options(typed.split())
+        assert (sorted(configs), options) == (["a.yaml:lr=1", "b.yaml"], ["--x", "1"])
+
+
 @pytest.mark.parametrize(
     "typed",
     [

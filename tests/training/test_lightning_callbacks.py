@@ -59,7 +59,11 @@ CASES: dict[str, list[Case]] = {
         Case(("update_starting_at_step=7", "update_every_n_steps=1")),
     ],
     "GradientAccumulationScheduler": [Case(("scheduling={0: 2, 1: 4}",), steps=(2, 3))],
-    "LearningRateFinder": [refused("LearningRateFinder needs a module with the attribute 'lr'")],
+    "LearningRateFinder": [
+        Case(("num_training_steps=5", "update_attr=false")),
+        refused("LearningRateFinder found no rate before training: leave it out, and choose", "num_training_steps=8"),
+        refused("LearningRateFinder tries 100 rates, one per step, and the run has 8 steps"),
+    ],
     "LearningRateMonitor": [
         *(Case(), Case(("logging_interval=epoch",), columns=("lr-SGD",))),
         Case(("logging_interval=step", "log_momentum=true"), columns=("lr-SGD", "lr-SGD-momentum")),

@@ -122,6 +122,7 @@ def test_run_that_is_over_has_no_rates_left(optimcifar: Command, tmp_path: Path)
             "OneCycleLR ends after 1 epoch, and the run has",
         ),
         (["--model.lr_scheduler", "OneCycle"], "there is no class 'OneCycle' that fits here"),
+        (["--trainer.callbacks+=LearningRateFinder"], "LearningRateFinder chooses the rate: it is not known before"),
         (
             ["--trainer.callbacks+=BatchSizeFinder", "--model.lr_scheduler=PolynomialLR", "--model.lr_interval=step"],
             "BatchSizeFinder chooses the batch size: the number of steps is not known before the run",

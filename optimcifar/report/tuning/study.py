@@ -83,16 +83,6 @@ class Study:
     design: TuningDesign
     runs: dict[tuple[str, int], RunResult]
 
-    @classmethod
-    def read(cls, folder: Path, design: TuningDesign) -> Study:
-        """Read the runs of a study.
-
-        Raises:
-            RuntimeError: a run is damaged.
-        """
-        found = [read_run(run, entry=run.path.parent.name) for run in comparison_runs(folder)]
-        return cls(design, {(run.name, run.seed): run for run in found if run.seed is not None})
-
     @cached_property
     def trials(self) -> dict[str, list[Trial]]:
         """All trials of each configuration."""
@@ -208,3 +198,20 @@ def ranked(trials: Sequence[Trial], seeds: Sequence[int]) -> list[Trial]:
     """
     measured = [trial for trial in trials if trial.values(seeds)]
     return sorted(measured, key=lambda trial: (-len(trial.values(seeds)), -trial.mean(seeds), trial.number))
+
+
+def read_study(folder: Path, design: TuningDesign | None = None) -> Study:
+    """Read the runs of a study.
+
+    Args:
+        folder: its folder.
+        design: its design; None for that in the folder.
+
+    Raises:
+        RuntimeError: the folder holds no study, or it is damaged.
+    """
+    design = design or TuningDesign.read(folder)
+    if design is None:
+        raise RuntimeError(f"{folder} holds no study: optimcifar tune writes tuning.json there")
+    found = [read_run(run, entry=run.path.parent.name) for run in comparison_runs(folder)]
+    return Study(design, {(run.name, run.seed): run for run in found if run.seed is not None})

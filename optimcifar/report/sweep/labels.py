@@ -1,0 +1,36 @@
+"""How hyperparameters, values and settings are written for readers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from optimcifar.spaces.values import is_number
+
+
+def short_keys(keys: Iterable[str]) -> dict[str, str]:
+    """Return the last part of each option, such as ``lr``; the whole option where two would be alike."""
+    last = {key: key.rpartition(".")[2] for key in keys}
+    numbers = Counter(last.values())
+    return {key: name if numbers[name] == 1 else key for key, name in last.items()}
+
+
+def value_text(value: Any) -> str:
+    """Write a value as short as it can be: ``0.00237``, ``[0.5, 0.999]``, ``null``, a class without its module."""
+    if is_number(value):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, str):
+        return value.rpartition(".")[2] if "/" not in value else value
+    return json.dumps(value)
+
+
+def setting_text(setting: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Write ``lr 0.01``, or ``lr 0.01, momentum 0.9``.
+
+    Args:
+        setting: the values by hyperparameter.
+        names: how each hyperparameter is written, see ``short_keys``.
+    """
+    return ", ".join(f"{name} {value_text(setting.get(key))}" for key, name in names.items())

@@ -1,0 +1,192 @@
+"""The commands ``sweep`` and ``tune``; torch is imported by the workers only."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import get_args
+
+from optimcifar.comparison.seeds import DEFAULT_SEEDS, chosen_seeds, parse_seeds
+from optimcifar.engine.runs import Run, parse_entries
+from optimcifar.engine.worker import RunEnd, all_failed
+from optimcifar.errors import UsageError, UsageParser
+from optimcifar.paths import expand_home
+from optimcifar.report.design import Until
+from optimcifar.spaces.dimensions import Dimension, parse_dimension
+from optimcifar.training.option_order import separate_options
+from optimcifar.tuning.plan import DEFAULT_TRIALS, make_plan
+
+_SWEEP_EXAMPLES = """\
+examples:
+  optimcifar sweep configs/sgd.yaml --over model.optimizer.lr=1e-3..1
+  optimcifar sweep configs/sgd.yaml configs/adam.yaml --over model.optimizer.lr=1e-4..1 --points 13 --seeds 5
+  optimcifar sweep configs/adam.yaml --over "model.optimizer.betas=[0.5,0.999],[0.9,0.999],[0.99,0.999]"
+  optimcifar sweep configs/sgd.yaml --over model.optimizer.lr=1e-3..1 --over model.optimizer.momentum=0,0.5,0.9,0.99
+
+CONFIG is a YAML file; KEY=VALUE overrides one of its options. VALUES are a range,
+LOW..HIGH, or a list with commas. A range is on a log scale if both ends are positive
+and HIGH is 10 times LOW or more; LOW..HIGH:log and LOW..HIGH:linear choose. The
+configuration's own value is always tried too. All other options are passed to
+optimcifar fit for every run. Run the same command again to go on with what is unfinished."""
+
+_TUNE_EXAMPLES = """\
+examples:
+  optimcifar tune configs/sgd.yaml configs/adam.yaml configs/rmsprop.yaml --seeds 5
+  optimcifar tune configs/sgd.yaml configs/adam.yaml --plan
+  optimcifar tune configs/sgd.yaml:model.optimizer.lr=1e-3..1:model.optimizer.momentum=0..0.99 configs/adam.yaml
+  optimcifar tune configs/*.yaml --space configs/spaces/cifar10.yaml --trials 16 --baseline sgd
+
+CONFIG is a YAML file; KEY=VALUE overrides one of its options, and KEY=LOW..HIGH or
+KEY=A,B,C is tried. A configuration without anything to try takes its section of
+--space FILE, or its learning rate over three decades. All other options are passed to
+optimcifar fit for every run. Run the same command again to go on with what is unfinished."""
+
+
+def _sweep_parser() -> UsageParser:
+    parser = UsageParser(
+        "optimcifar sweep",
+        usage="optimcifar sweep CONFIG[:KEY=VALUE...] ... --over KEY=VALUES [options]",
+        description="Train configurations with many values of one or two hyperparameters, and draw their influence.",
+        epilog=_SWEEP_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--over", action="append", metavar="KEY=VALUES", help="an option of fit, and what to try; at most twice"
+    )
+    parser.add_argument("--points", type=int, default=9, help="values in a range (default: %(default)s)")
+    parser.add_argument("--seeds", default="3", help="a number, or a list (0,1,2) (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, help="runs at a time (default: one per GPU, or one per core)")
+    parser.add_argument("--out", type=Path, default=Path("lightning_logs/sweep"), help="folder (default: %(default)s)")
+    parser.add_argument("--scheduler", help="address of a running dask scheduler: tcp://host:8786")
+    return parser
+
+
+def _tune_parser() -> UsageParser:
+    parser = UsageParser(
+        "optimcifar tune",
+        usage="optimcifar tune CONFIG[:KEY=VALUE...] ... [options]",
+        description="Tune several configurations with equal budgets, then compare them on seeds of their own.",
+        epilog=_TUNE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--trials", type=int, default=DEFAULT_TRIALS, help="settings to try of each (default: %(default)s)"
+    )
+    parser.add_argument("--space", type=Path, metavar="FILE", help="what to try, such as configs/spaces/cifar10.yaml")
+    parser.add_argument(
+        "--tuning_seeds", type=int, default=1, help="seeds of every trial; with 2 the report shows what a budget brings"
+    )
+    parser.add_argument(
+        "--seeds",
+        default=str(DEFAULT_SEEDS),
+        help="seeds of the comparison: a number, a list (0,1,2), or auto (default: %(default)s)",
+    )
+    parser.add_argument("--max_seeds", type=int, help="with --seeds auto: the most for a configuration (default: 20)")
+    parser.add_argument(
+        "--until",
+        choices=get_args(Until),
+        help="with --seeds auto: until all verdicts are final (default), or until one may be the best",
+    )
+    parser.add_argument("--jobs", type=int, help="runs at a time (default: one per GPU, or one per core)")
+    parser.add_argument("--baseline", help="the configuration to compare with (default: the first)")
+    parser.add_argument("--target_acc", type=float, help="also report when a run reached this validation accuracy")
+    parser.add_argument("--out", type=Path, default=Path("lightning_logs/tuning"), help="folder (default: %(default)s)")
+    parser.add_argument("--plan", action="store_true", help="say how many runs there are and how long they take")
+    parser.add_argument("--scheduler", help="address of a running dask scheduler: tcp://host:8786")
+    return parser
+
+
+def sweep(args: list[str]) -> int:
+    """Run ``optimcifar sweep``; return its exit status.
+
+    Raises:
+        UsageError: an option, a configuration or a value is wrong.
+        RuntimeError: the cluster cannot be reached.
+    """
+    options, others = _sweep_parser().parse_known_args(args)
+    configs, of_fit = separate_options(others)
+    entries = tuple(parse_entries(configs))
+    if not entries:
+        raise UsageError("name the configurations to sweep: optimcifar sweep configs/sgd.yaml --over ...")
+    over = _parse_over(options.over or [])
+    for option, least in (("points", 2), ("jobs", 1)):
+        if (value := getattr(options, option)) is not None and value < least:
+            raise UsageError(f"--{option} must be at least {least}, got {value}")
+    seeds = parse_seeds(options.seeds)
+    if seeds == "auto":
+        raise UsageError("--seeds auto decides between configurations; a sweep needs a number of seeds")
+    out = expand_home(options.out)
+
+    # They take a second or two to import.
+    from optimcifar.tuning.sweep import SweepPlan, train
+
+    plan = SweepPlan(
+        entries, over, options.points, chosen_seeds(seeds), out, tuple(of_fit), options.jobs, options.scheduler
+    )
+    ends = train(plan)
+    if not all_failed(ends):
+        from optimcifar.report.sweep.files import write_sweep_report
+        from optimcifar.report.sweep.results import read_sweep
+        from optimcifar.report.sweep.terminal import print_sweep
+
+        found = read_sweep(out)
+        write_sweep_report(found, out)
+        print()
+        print_sweep(found, out / "report.html")
+    return _status(ends)
+
+
+def tune(args: list[str]) -> int:
+    """Run ``optimcifar tune``; return its exit status.
+
+    Raises:
+        UsageError: an option, a configuration or a space is wrong.
+        RuntimeError: the cluster cannot be reached, or no trial of the baseline has a result.
+    """
+    options, others = _tune_parser().parse_known_args(args)
+    configs, of_fit = separate_options(others)
+    seeds, only_plan = (vars(options).pop(name) for name in ("seeds", "plan"))
+    plan = make_plan(configs, parse_seeds(seeds), options=of_fit, **vars(options))
+
+    # They take a second or two to import.
+    from optimcifar.tuning.tune import describe, train
+
+    if only_plan:
+        print(describe(plan))
+        return 0
+    ends = train(plan)
+    from optimcifar.report.tuning.files import write_study_report
+    from optimcifar.report.tuning.study import read_study
+    from optimcifar.report.tuning.terminal import print_study
+
+    study = read_study(plan.out)
+    write_study_report(study, plan.out)
+    print()
+    print_study(study, plan.out / "report.html")
+    return _status(ends)
+
+
+def _parse_over(texts: Iterable[str]) -> dict[str, Dimension]:
+    """Read ``KEY=VALUES``, once or twice."""
+    over: dict[str, Dimension] = {}
+    for text in texts:
+        key, equals, values = text.removeprefix("--").partition("=")
+        if not key or not equals:
+            raise UsageError(f"--over needs KEY=VALUES, such as model.optimizer.lr=1e-3..1; got {text!r}")
+        if key in over:
+            raise UsageError(f"--over {key} stands twice: write all values with commas between them")
+        over[key] = parse_dimension(f"--over {key}", values)
+    if not 1 <= len(over) <= 2:
+        raise UsageError(f"--over KEY=VALUES is needed once or twice, got {len(over)}: model.optimizer.lr=1e-3..1")
+    return over
+
+
+def _status(ends: dict[Run, RunEnd]) -> int:
+    """Say how many runs failed, and return the exit status."""
+    if failed := sum(end.status == "failed" for end in ends.values()):
+        print(f"optimcifar: {failed} of {len(ends)} runs failed", file=sys.stderr)
+    return 1 if failed else 0

@@ -1,0 +1,48 @@
+"""The commands ``sweep`` and ``tune``: what they refuse, and what they print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fake_cluster import FakeCluster
+from helpers import Command
+
+OVER = ["--over", "model.optimizer.lr=1e-3..1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sweep", *OVER], "name the configurations to sweep"),
+        (["sweep", "sgd.yaml"], "--over KEY=VALUES is needed once or twice, got 0: model.optimizer.lr=1e-3..1"),
+        (
+            ["sweep", "sgd.yaml", "--over", "lr"],
+            "--over needs KEY=VALUES, such as model.optimizer.lr=1e-3..1; got",
+        ),
+        (["sweep", "sgd.yaml", *OVER, *OVER], "--over model.optimizer.lr stands twice"),
+        (["sweep", "sgd.yaml", "--over", "a=1,2", "--over", "b=1,2", "--over", "c=1,2"], "once or twice, got 3"),
+        (["sweep", "sgd.yaml", "--over", "a=1"], "--over a: two values or more are needed, got 1"),
+        (["sweep", "sgd.yaml", "--over", "a=1..0.1"], "--over a: the range 1..0.1 is empty"),
+        (["sweep", "sgd.yaml", "--over", "a=0..1:log"], "--over a: a log scale needs ends greater than zero"),
+        (["sweep", "sgd.yaml", *OVER, "--points", "1"], "--points must be at least 2, got 1"),
+        (["sweep", "sgd.yaml", *OVER, "--seeds", "auto"], "a sweep needs a number of seeds"),
+        (["sweep", "sgd.yaml", *OVER, "--seeds", "0"], "--seeds must be a number of seeds"),
+        (["sweep", "sgd.yaml", "--over", "model.optimizer.lrr=1,2"], "has no argument 'lrr'"),
+        (["sweep", "sgd.yaml", *OVER, "--seed_everything", "3"], "--seed_everything cannot be given here: use --seeds"),
+        (["tune"], "name the configurations to tune"),
+        (["tune", "sgd.yaml", "--trials", "1"], "--trials must be at least 2, got 1"),
+        (["tune", "sgd.yaml", "--space", "none.yaml"], "none.yaml: No such file or directory"),
+        (["tune", "sgd.yaml:model.optimizer.lrr=1..2"], "has no argument 'lrr'"),
+        (["tune", "sgd.yaml", "--data.val_size", "0"], "sgd: data.val_size is 0"),
+    ],
+)
+def test_wrong_usage_gets_a_line_and_writes_nothing(
+    arguments: list[str], message: str, cluster: FakeCluster, optimcifar: Command
+) -> None:
+    status, out, err = optimcifar(*arguments)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not cluster.trained
+    assert sorted(path.name for path in Path().iterdir()) == ["adam.yaml", "sgd.yaml"]

@@ -1,0 +1,148 @@
+"""The plan of a study, and what is refused before any run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from test_tune import planned
+
+from optimcifar.errors import UsageError
+from optimcifar.spaces.dimensions import Choices, Range
+from optimcifar.tuning.plan import tuning_space
+from optimcifar.tuning.resolved import ResolvedConfiguration
+
+pytestmark = pytest.mark.usefixtures("two_configurations")
+
+ONE_CYCLE = {
+    "model": {
+        "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.01}},
+        "lr_scheduler": {"class_path": "torch.optim.lr_scheduler.OneCycleLR", "init_args": {"max_lr": 0.05}},
+    }
+}
+
+
+def resolved(tree: dict[str, Any]) -> ResolvedConfiguration:
+    return ResolvedConfiguration(yaml.safe_dump(tree))
+
+
+def test_ranges_and_choices_in_an_entry_are_tried_and_other_values_hold_for_all_trials() -> None:
+    plan = planned("sgd.yaml:model.optimizer.lr=1e-3..1:model.optimizer.weight_decay=0,1e-4:trainer.max_epochs=3")
+    assert [entry.name for entry in plan.entries] == ["sgd-max_epochs=3"]
+    assert plan.spaces["sgd-max_epochs=3"] == (
+        {"model.optimizer.lr": Range(0.001, 1, "log"), "model.optimizer.weight_decay": Choices((0, 0.0001))},
+        "the command",
+    )
+
+
+def test_a_path_with_two_dots_is_no_range() -> None:
+    assert planned("sgd.yaml:data.root=../images", "adam.yaml:data.root=a/../b").spaces == {}
+
+
+def test_space_of_an_entry_comes_from_the_command_else_from_the_file_else_from_its_rate() -> None:
+    Path("space.yaml").write_text("sgd: {model.optimizer.lr: 1e-2..1}\nadam: {model.optimizer.lr: 1e-4..1e-2}\n")
+    Path("muon.yaml").write_text(Path("sgd.yaml").read_text())
+    plan = planned("sgd.yaml:model.optimizer.lr=0.1..2", "adam.yaml", "muon.yaml", space=Path("space.yaml"))
+    own = resolved(ONE_CYCLE | {"model": {"optimizer": ONE_CYCLE["model"]["optimizer"]}})
+    spaces = {name: tuning_space(plan, name, own) for name in ("sgd", "adam", "muon")}
+    assert {name: str(space.space["model.optimizer.lr"]) for name, space in spaces.items()} == {
+        "sgd": "0.1..2.0:log",
+        "adam": "0.0001..0.01:log",
+        "muon": "0.000316..0.316:log",  # three decades around 0.01
+    }
+    assert [space.source for space in spaces.values()] == ["the command", "space.yaml", "default"]
+
+
+def test_rates_that_a_schedule_ties_together_keep_their_ratio() -> None:
+    for key, other, factor in (
+        ("model.optimizer.lr", "model.lr_scheduler.max_lr", 5),
+        ("model.lr_scheduler.max_lr", "model.optimizer.lr", 0.2),
+    ):
+        space = tuning_space(planned(f"sgd.yaml:{key}=1e-3..1"), "sgd", resolved(ONE_CYCLE))
+        assert space.follows == {other: key}
+        assert all(trial[other] == pytest.approx(factor * trial[key], rel=1e-5) for trial in space.trials)
+    default = tuning_space(planned("sgd.yaml"), "sgd", resolved(ONE_CYCLE))
+    assert str(default.space["model.lr_scheduler.max_lr"]) == "0.00158..1.58:log"  # around the greatest rate, 0.05
+
+
+def test_rates_that_are_both_tried_do_not_follow_each_other() -> None:
+    plan = planned("sgd.yaml:model.optimizer.lr=1e-3..1:model.lr_scheduler.max_lr=1e-3..1")
+    assert tuning_space(plan, "sgd", resolved(ONE_CYCLE)).follows == {}
+
+
+def test_a_number_that_yaml_takes_for_a_text_is_a_number() -> None:
+    configuration = ResolvedConfiguration(
+        "model: {optimizer: {class_path: torch.optim.Adam, init_args: {eps: 1e-08, betas: [0.9, 1e-3]}}}"
+    )
+    assert configuration.own(["model.optimizer.eps", "model.optimizer.betas", "model.optimizer"]) == {
+        "model.optimizer.eps": 1e-8,
+        "model.optimizer.betas": [0.9, 0.001],
+        "model.optimizer": "torch.optim.Adam",
+    }
+
+
+def test_arguments_of_callbacks_are_found_in_the_last_that_has_them() -> None:
+    configuration = ResolvedConfiguration(
+        "trainer: {callbacks: [{class_path: A, init_args: {a: 1, b: 2}}, {class_path: B, init_args: {b: 3}}]}"
+    )
+    assert configuration.own(["trainer.callbacks.a", "trainer.callbacks.b", "trainer.callbacks.c"]) == {
+        "trainer.callbacks.a": 1,
+        "trainer.callbacks.b": 3,
+        "trainer.callbacks.c": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("configs", "options", "message"),
+    [
+        (["sgd.yaml:model.optimizer.lr=1..1"], {}, r"model.optimizer.lr: the range 1..1 is empty"),
+        (["sgd.yaml:model.optimizer.lr=1..1e-3"], {}, r"the range 1..1e-3 is empty"),
+        (["sgd.yaml:model.optimizer.lr=0..1:log"], {}, r"a log scale needs ends greater than zero; got 0..1:log"),
+        (["sgd.yaml", "sgd.yaml"], {}, "sgd is named twice"),
+        (["sgd.yaml"], {"baseline": "adam"}, "--baseline must be one of sgd; got 'adam'"),
+        (["sgd.yaml"], {"trials": 1}, "--trials must be at least 2, got 1"),
+        (["sgd.yaml"], {"tuning_seeds": 0}, "--tuning_seeds must be at least 1, got 0"),
+        (["sgd.yaml"], {"jobs": 0}, "--jobs must be at least 1, got 0"),
+        (
+            ["sgd.yaml"],
+            {"seeds": [0, 1000]},
+            "--seeds must be below 1000: settings are chosen on",
+        ),
+        (["sgd.yaml", "adam.yaml"], {"seeds": "auto", "max_seeds": 1001}, "--seeds must be below 1000"),
+        (
+            ["sgd.yaml"],
+            {"space": "{sdg: {model.optimizer.lr: 1e-3..1}}"},
+            "no configuration sdg; did you mean sgd?",
+        ),
+        (["sgd.yaml"], {"space": "{sgd: 0.1}"}, "sgd must be a mapping of options to ranges"),
+        (["sgd.yaml"], {"space": "{sgd: {model.optimizer.lr: 1..0}}"}, "the range 1..0 is empty"),
+        (["sgd.yaml"], {"space": "{sgd: {model.optimizer.lr: [0.1]}}"}, "two values or more are needed"),
+        (["none.yaml"], {}, "there is no configuration none.yaml"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_a_line(configs: list[str], options: dict[str, Any], message: str) -> None:
+    if "space" in options:
+        Path("space.yaml").write_text(options["space"])
+        options = options | {"space": Path("space.yaml")}
+    with pytest.raises(UsageError) as error:
+        planned(*configs, **options)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_section_for_a_configuration_that_is_not_tuned_is_ignored() -> None:
+    Path("space.yaml").write_text("sgd: {model.optimizer.lr: 1e-2..1}\nadam: {model.optimizer.lr: 1e-4..1e-2}\n")
+    assert list(planned("adam.yaml", space=Path("space.yaml")).spaces) == ["adam"]
+
+
+def test_spaces_that_are_too_small_are_refused_with_their_name() -> None:
+    with pytest.raises(UsageError, match="the space of sgd: it has 2 settings, and 10 are to be tried"):
+        tuning_space(planned("sgd.yaml:model.optimizer.nesterov=true,false"), "sgd", resolved(ONE_CYCLE))
+
+
+def test_a_configuration_without_a_rate_needs_a_space() -> None:
+    tree = {"model": {"optimizer": {"class_path": "mine.Optimizer", "init_args": {"step": 1}}}}
+    with pytest.raises(UsageError, match=r"sgd has no model.optimizer.lr to tune: say what to try"):
+        tuning_space(planned("sgd.yaml"), "sgd", resolved(tree))
