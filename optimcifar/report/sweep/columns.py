@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from optimcifar.report.columns import number_text, plus_minus
-from optimcifar.report.sweep.labels import value_text
+from optimcifar.report.labels import value_text
 from optimcifar.report.sweep.results import Response, Sweep, Tried
 from optimcifar.report.tables import Column, with_content
 from optimcifar.spaces.values import is_number

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import groupby, takewhile
 
-from optimcifar.report.sweep.labels import value_text
+from optimcifar.report.labels import value_text
 from optimcifar.report.sweep.results import Response, Sweep, Tried
 from optimcifar.spaces.dimensions import Dimension, Range, scale_of
 from optimcifar.spaces.values import are_equal
@@ -82,7 +82,7 @@ def _equals(sweep: Sweep, response: Response, best: Tried) -> list[str]:
         place = response.points.index(best)
         is_within = all(tried in others for tried in response.points[place - 1 : place + 2 : 2])
         # A range may have the best within it.
-        which = _spans(sweep, response, [best, *others] if is_within and 0 < place else others)
+        which = _spans(sweep, response, [best, *others] if is_within and place > 0 else others)
         return [f"Cannot be told from the best: {which}.", *left_out]
     all_others = "All other values that can be compared" if reasons else "All other values"
     return [f"{all_others} are shown to be below it.", *left_out]

@@ -9,13 +9,12 @@ from typing import Any
 from optimcifar.report.analysis import Analysis, Configuration
 from optimcifar.report.charts.forest import verdict_colour
 from optimcifar.report.columns import number_text, plus_minus
+from optimcifar.report.labels import change_text, value_text
 from optimcifar.report.sentences import signed_interval
 from optimcifar.report.tables import Column, Table, with_content
 from optimcifar.report.tuning.edges import Edge, edges
 from optimcifar.report.tuning.sentences import source
-from optimcifar.report.tuning.settings import changed, short_names
 from optimcifar.report.tuning.study import Study
-from optimcifar.spaces.values import option_text
 
 # Columns of rows that are configurations, by name.
 _NAME: Column[str] = Column("configuration", str, str)
@@ -61,7 +60,7 @@ def _tuned_note(study: Study) -> str:
 
 def _tuned_columns(study: Study) -> list[Column[str]]:
     measure, at_edge = study.comparison.measure.replace("_", " "), edges(study)
-    names = short_names(study.keys)
+    names = study.key_names
 
     def verdict(name: str) -> str:
         return verdict_of_gain(study, name)
@@ -104,7 +103,7 @@ def _setting_column(study: Study, key: str, short: str) -> Column[str]:
 
     def text(name: str) -> str:
         own = study.design.spaces[name].trials[0]
-        return changed(own[key], value(name)) if key in own and name in study.chosen else ""
+        return change_text(own[key], value(name)) if key in own and name in study.chosen else ""
 
     return Column(short, value, text)
 
@@ -143,7 +142,7 @@ def _space_columns(study: Study) -> list[Column[Tried]]:
         Column("configuration", lambda row: row.configuration, lambda row: row.configuration),
         Column("hyperparameter", lambda row: row.key, lambda row: row.key, lambda row: ""),
         Column("tried", lambda row: row.values, lambda row: row.values, lambda row: ""),
-        Column("own value", lambda row: row.own, lambda row: option_text(row.own)),
+        Column("own value", lambda row: row.own, lambda row: value_text(row.own)),
         Column("trials", lambda row: trials, lambda row: trials),
         Column("from", lambda row: row.source, lambda row: row.source, lambda row: ""),
     ]

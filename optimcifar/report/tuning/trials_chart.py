@@ -12,7 +12,7 @@ import altair as alt
 
 from optimcifar.report.charts.gallery import run_context
 from optimcifar.report.charts.style import CROSS, DIVERGED, Figure, Style, Values, rounded, tooltip
-from optimcifar.report.tuning.settings import short_names
+from optimcifar.report.labels import setting_text, value_text
 from optimcifar.report.tuning.study import Study, Trial
 from optimcifar.spaces.dimensions import Dimension, Range, Scale
 from optimcifar.spaces.values import is_number, option_text
@@ -44,7 +44,7 @@ def trials(style: Style, study: Study) -> Figure | None:
     drawn = {row["configuration"] for row in data["trials"]}
     if not drawn:
         return None
-    y, names = _y(data), short_names(study.keys)
+    y, names = _y(data), study.key_names
     panels = {
         name: style.finish(_layers(style, study, name, _x(study, name, key, names[key]), y), _HEIGHT, _WIDTH)
         for name, (key, _) in axes.items()
@@ -130,7 +130,7 @@ def _named(study: Study, name: str, key: str) -> Values:
     for trial, what, at in shown:
         value = _ring(study, trial)
         if math.isfinite(value) and (row := _row(study, trial, key)):
-            text = f"{what} {option_text(trial.setting[key])}"
+            text = f"{what} {value_text(trial.setting[key])}"
             rows.append(row | {"value": rounded(value), "text": text, "at": at, "side": _side(study, name, row["x"])})
     return rows
 
@@ -146,12 +146,10 @@ def _row(study: Study, trial: Trial, key: str) -> dict[str, Any] | None:
     value, scale = trial.setting[key], _scale(study, trial.configuration, key)
     if scale and (not is_number(value) or (scale == "log" and value <= 0)):
         return None
-    names = short_names(study.keys)
-    setting = ", ".join(f"{names[own]} {option_text(chosen)}" for own, chosen in trial.setting.items())
     return {
         "configuration": trial.configuration,
         "trial": trial.number,
-        "setting": setting,
+        "setting": setting_text(trial.setting, {own: study.key_names[own] for own in trial.setting}),
         "x": value if scale else option_text(value),
     }
 

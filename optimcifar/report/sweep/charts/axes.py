@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 
 from optimcifar.report.charts.style import power_scale
-from optimcifar.report.sweep.labels import value_text
+from optimcifar.report.labels import value_text
 from optimcifar.report.sweep.results import Sweep
 
 # The greatest value divided by the least, from which on an axis of losses is one of powers.
