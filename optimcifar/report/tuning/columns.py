@@ -54,7 +54,8 @@ def _tuned_note(study: Study) -> str:
     seeds = len(study.design.candidate_seeds)
     return (
         "Own → tuned value of each hyperparameter. Accuracies of the own and the tuned setting are over the final "
-        f"seeds; that over {seeds} tuning seeds, by which the setting was chosen, is likely too high."
+        f"seeds; that over {seeds} tuning seeds, by which the setting was chosen, is likely too high. At an edge: in the "
+        "lowest or highest tenth of its range, or outside of it, and what to try next."
     )
 
 
@@ -88,12 +89,12 @@ def _tuned_columns(study: Study) -> list[Column[str]]:
         ),
         _accuracy(f"{measure}, own", study.own_comparison),
         _accuracy(f"{measure}, tuned", study.comparison),
-        Column("edge", edge, edge, lambda name: ""),
+        Column("at an edge", edge, edge, lambda name: ""),
     ]
 
 
 def _edge_text(edge: Edge, names: dict[str, str]) -> str:
-    return f"{names[edge.key]} {edge.place} its range: try {edge.following}"
+    return f"{names[edge.key]}: try {edge.following}"
 
 
 def _setting_column(study: Study, key: str, short: str) -> Column[str]:

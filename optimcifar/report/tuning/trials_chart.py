@@ -168,7 +168,7 @@ def _notes(study: Study, drawn: Sequence[_Panel]) -> list[str]:
     if any(row["diverged"] for panel in drawn for row in panel.trials):
         read.append(f"{DIVERGED}: diverged, at chance level.")
     if any(panel.shade for panel in drawn):
-        read.append("Grey: the tenth of the range at whose edge the tuned value lies.")
+        read.append("Grey: the edge at which the tuned value lies.")
     notes = [
         f"A dot per trial, with tuning seed {first}; diamond and line: mean and range of a candidate's {seeds} seeds.",
         " ".join(read),

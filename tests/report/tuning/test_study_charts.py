@@ -83,9 +83,8 @@ def test_trials_are_dots_candidates_have_ranges_and_settings_their_names(study: 
     assert layers(drawn, "sgd", "point", shape=CROSS)
     # A tenth of two decades below 0.1.
     (shaded,) = layers(drawn, "sgd", "rect")
-    assert drawn.panels["sgd"].to_dict()["datasets"][shaded["data"]["name"]] == [
-        {"from": pytest.approx(0.1 / 10**0.2, rel=0.01), "to": 0.1}
-    ]
+    datasets = drawn.panels["sgd"].to_dict()["datasets"]
+    assert datasets[shaded["data"]["name"]] == [{"from": pytest.approx(0.1 / 10**0.2, rel=0.01), "to": 0.1}]
     assert layers(drawn, "adam", "rect") == []
     (rings,) = layers(drawn, "sgd", "point", filled=False)
     assert rings["encoding"]["x"]["scale"]["type"] == "log"
