@@ -17,6 +17,7 @@ PACKAGE = ROOT / "optimcifar"
 LAYERS = [
     {"__main__"},
     {"cli"},
+    {"tuning"},
     {"comparison"},
     {"engine"},
     {"training", "report"},

@@ -171,5 +171,5 @@ def plus_minus(value: Estimate) -> str:
 
 
 def number_text(value: float, form: str) -> str:
-    """Write a number in this format; nothing for NaN."""
+    """Write a number in a format; nothing for NaN."""
     return "" if math.isnan(value) else format(value, form)

@@ -174,6 +174,16 @@ def parse_dimension(key: str, text: str) -> Dimension:
     return choices_of(key, values)
 
 
+def is_dimension(text: str) -> bool:
+    """Return whether a text is a range or several values, rather than one value."""
+    if _RANGE.fullmatch(text):
+        return True
+    try:
+        return len(parse_values(text)) > 1
+    except (yaml.YAMLError, ValueError):
+        return False
+
+
 def choices_of(key: str, values: list[Any]) -> Choices:
     """Return a list of choices.
 

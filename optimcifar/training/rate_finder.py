@@ -92,7 +92,7 @@ def _reasons(
         yield f"tests lower rates than it says, because {type(optimizer).__name__} warms up"
     steps, tried = run_length(trainer, "step"), finder._num_training_steps
     if steps is not None and steps < tried:
-        yield f"tries {count(tried, 'rate')}, one per step, and the run has {count(steps, 'step')}"
+        yield f"tries {count(tried, 'rate')} (num_training_steps), one per step, and the run has {count(steps, 'step')}"
 
 
 def _with_parts(schedule: object) -> Iterator[object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,10 @@ from optimcifar.errors import UsageError
 from optimcifar.paths import expand_home
 from optimcifar.report.design import Design, Until, check_target
 from optimcifar.report.tuning.design import FIRST_TUNING_SEED, TuningDesign, TuningSpace, trial_entry
-from optimcifar.spaces.dimensions import Dimension, Range, for_option, parse_dimension
+from optimcifar.spaces.dimensions import Dimension, Range, for_option, is_dimension, parse_dimension
 from optimcifar.spaces.files import space_of_section
 from optimcifar.spaces.points import settings
-from optimcifar.spaces.values import are_equal, is_number, option_text, split_list
+from optimcifar.spaces.values import are_equal, is_number, option_text
 from optimcifar.training.config_file import read_config
 from optimcifar.tuning.resolved import ResolvedConfiguration, with_followers
 
@@ -124,7 +123,7 @@ def tuning_space(plan: TuningPlan, name: str, configuration: ResolvedConfigurati
     try:
         tried = settings(space, own, plan.trials)
     except UsageError as error:
-        raise UsageError(f"the space of {name}: {error}") from error
+        raise UsageError(f"{name}: {error}") from error
     trials = (own | configuration.own(followers), *(with_followers(setting, followers) for setting in tried[1:]))
     return TuningSpace(space, source, trials, {key: follower.source for key, follower in followers.items()})
 
@@ -170,16 +169,11 @@ def _without_ranges(configs: Iterable[str]) -> tuple[list[str], list[dict[str, D
     found: list[dict[str, Dimension]] = []
     for config in configs:
         path, pairs = split_entry(config)
-        tried = {key: value for key, value in pairs if _is_space(value)}
+        tried = {key: value for key, value in pairs if is_dimension(value)}
         kept = [f":{key}={value}" for key, value in pairs if key not in tried]
         texts.append("".join([str(path), *kept]))
         found.append({key: parse_dimension(key, value) for key, value in tried.items()})
     return texts, found
-
-
-def _is_space(value: str) -> bool:
-    """Return whether a value is a range or a list of choices; a path may have two dots too."""
-    return bool(re.match(r"\s*[-+.]?\d[^/]*\.\.", value)) or len(split_list(value)) > 1
 
 
 def _file_spaces(file: Path, texts: Sequence[str], names: Sequence[str]) -> dict[str, tuple[dict[str, Dimension], str]]:

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
+from jsonargparse import get_loader
 
 from optimcifar.errors import UsageError
 from optimcifar.spaces.points import Setting
-from optimcifar.spaces.values import is_number, parse_value
+from optimcifar.spaces.values import is_number
 
 #: The option that is tuned unless another is named.
 LEARNING_RATE = "model.optimizer.lr"
@@ -41,7 +41,7 @@ class ResolvedConfiguration:
     """
 
     def __init__(self, text: str) -> None:
-        self._tree = yaml.safe_load(text)
+        self._tree = get_loader("yaml")(text)
 
     def get(self, key: str) -> Any:
         """Return an option's value, or None if there is no such option; of a class, its import path.
@@ -55,7 +55,7 @@ class ResolvedConfiguration:
                 node = _child(node, name)
         except KeyError:
             return None
-        return node["class_path"] if isinstance(node, dict) and "class_path" in node else _with_numbers(node)
+        return node["class_path"] if isinstance(node, dict) and "class_path" in node else node
 
     def own(self, keys: Collection[str]) -> Setting:
         """Return the values of some options."""
@@ -118,12 +118,3 @@ def _child(node: Any, name: str) -> Any:
         if isinstance(arguments := node.get("init_args"), dict):
             return arguments[name]
     raise KeyError(name)
-
-
-def _with_numbers(value: Any) -> Any:
-    """Return a value in which texts that are numbers, such as 1e-08, are numbers."""
-    if isinstance(value, list):
-        return [_with_numbers(item) for item in value]
-    if isinstance(value, str) and is_number(number := parse_value(value)):
-        return number
-    return value

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 from distributed import Client
+from jsonargparse import get_loader
 
 from optimcifar.engine.cluster import check_runs
 from optimcifar.engine.runs import Run
@@ -26,9 +27,10 @@ def write_tuned(client: Client, plan: TuningPlan, study: Study) -> None:
     tuned = [plan.trial(entries[name], study.design.spaces[name], study.chosen[name].number) for name in names]
     runs = [Run(entry.name, 0, plan.out, (*plan.options, *entry.options)) for entry in tuned]
     default, *texts = check_runs(client, [Run("default", 0, plan.out, ()), *runs])
+    load = get_loader("yaml")  # reads 1e-08 as a number
     for name, text in zip(names, texts, strict=True):
         comment = "".join(f"# {line}\n" for line in provenance(study, name))
-        tree = _shortened(yaml.safe_load(text), yaml.safe_load(default))
+        tree = _shortened(load(text), load(default))
         write_atomically(plan.out / "tuned" / f"{name}.yaml", comment + yaml.safe_dump(tree, sort_keys=False))
 
 

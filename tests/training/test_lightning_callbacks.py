@@ -62,7 +62,7 @@ CASES: dict[str, list[Case]] = {
     "LearningRateFinder": [
         Case(("num_training_steps=5", "update_attr=false")),
         refused("LearningRateFinder found no rate before training: leave it out, and choose", "num_training_steps=8"),
-        refused("LearningRateFinder tries 100 rates, one per step, and the run has 8 steps"),
+        refused("LearningRateFinder tries 100 rates (num_training_steps), one per step, and the run has 8 steps"),
     ],
     "LearningRateMonitor": [
         *(Case(), Case(("logging_interval=epoch",), columns=("lr-SGD",))),

@@ -22,9 +22,15 @@ OVER = ["--over", "model.optimizer.lr=1e-3..1"]
         ),
         (["sweep", "sgd.yaml", *OVER, *OVER], "--over model.optimizer.lr stands twice"),
         (["sweep", "sgd.yaml", "--over", "a=1,2", "--over", "b=1,2", "--over", "c=1,2"], "once or twice, got 3"),
-        (["sweep", "sgd.yaml", "--over", "a=1"], "--over a: two values or more are needed, got 1"),
-        (["sweep", "sgd.yaml", "--over", "a=1..0.1"], "--over a: the range 1..0.1 is empty"),
-        (["sweep", "sgd.yaml", "--over", "a=0..1:log"], "--over a: a log scale needs ends greater than zero"),
+        (
+            ["sweep", "sgd.yaml", "--over", "a=1"],
+            "--over a must be a range such as 1e-3..1",
+        ),
+        (["sweep", "sgd.yaml", "--over", "a=1..0.1"], "--over a: LOW must be less than HIGH"),
+        (
+            ["sweep", "sgd.yaml", "--over", "a=0..1:log"],
+            "--over a: both ends of a range on a log scale",
+        ),
         (["sweep", "sgd.yaml", *OVER, "--points", "1"], "--points must be at least 2, got 1"),
         (["sweep", "sgd.yaml", *OVER, "--seeds", "auto"], "a sweep needs a number of seeds"),
         (["sweep", "sgd.yaml", *OVER, "--seeds", "0"], "--seeds must be a number of seeds"),

@@ -97,9 +97,13 @@ def test_arguments_of_callbacks_are_found_in_the_last_that_has_them() -> None:
 @pytest.mark.parametrize(
     ("configs", "options", "message"),
     [
-        (["sgd.yaml:model.optimizer.lr=1..1"], {}, r"model.optimizer.lr: the range 1..1 is empty"),
-        (["sgd.yaml:model.optimizer.lr=1..1e-3"], {}, r"the range 1..1e-3 is empty"),
-        (["sgd.yaml:model.optimizer.lr=0..1:log"], {}, r"a log scale needs ends greater than zero; got 0..1:log"),
+        (
+            ["sgd.yaml:model.optimizer.lr=1..1"],
+            {},
+            "model.optimizer.lr: LOW must be less than HIGH in a range",
+        ),
+        (["sgd.yaml:model.optimizer.lr=1..1e-3"], {}, r"LOW must be less than HIGH"),
+        (["sgd.yaml:model.optimizer.lr=0..1:log"], {}, r"both ends of a range on a log scale must be positive"),
         (["sgd.yaml", "sgd.yaml"], {}, "sgd is named twice"),
         (["sgd.yaml"], {"baseline": "adam"}, "--baseline must be one of sgd; got 'adam'"),
         (["sgd.yaml"], {"trials": 1}, "--trials must be at least 2, got 1"),
@@ -117,8 +121,8 @@ def test_arguments_of_callbacks_are_found_in_the_last_that_has_them() -> None:
             "no configuration sdg; did you mean sgd?",
         ),
         (["sgd.yaml"], {"space": "{sgd: 0.1}"}, "sgd must be a mapping of options to ranges"),
-        (["sgd.yaml"], {"space": "{sgd: {model.optimizer.lr: 1..0}}"}, "the range 1..0 is empty"),
-        (["sgd.yaml"], {"space": "{sgd: {model.optimizer.lr: [0.1]}}"}, "two values or more are needed"),
+        (["sgd.yaml"], {"space": "{sgd: {model.optimizer.lr: 1..0}}"}, "LOW must be less than HIGH"),
+        (["sgd.yaml"], {"space": "{sgd: {model.optimizer.lr: [0.1]}}"}, "or several values; got '0.1'"),
         (["none.yaml"], {}, "there is no configuration none.yaml"),
     ],
 )
@@ -138,7 +142,7 @@ def test_a_section_for_a_configuration_that_is_not_tuned_is_ignored() -> None:
 
 
 def test_spaces_that_are_too_small_are_refused_with_their_name() -> None:
-    with pytest.raises(UsageError, match="the space of sgd: it has 2 settings, and 10 are to be tried"):
+    with pytest.raises(UsageError, match="sgd: the space has only 3 settings, and 10 are to be tried"):
         tuning_space(planned("sgd.yaml:model.optimizer.nesterov=true,false"), "sgd", resolved(ONE_CYCLE))
 
 

@@ -54,8 +54,8 @@ def _tuned_note(study: Study) -> str:
     seeds = len(study.design.candidate_seeds)
     return (
         "Own → tuned value of each hyperparameter. Accuracies of the own and the tuned setting are over the final "
-        f"seeds; that over {seeds} tuning seeds, by which the setting was chosen, is likely too high. At an edge: in the "
-        "lowest or highest tenth of its range, or outside of it, and what to try next."
+        f"seeds; that over {seeds} tuning seeds, by which the setting was chosen, is likely too high. At an edge: in "
+        "the lowest or highest tenth of its range, or outside of it, and what to try next."
     )
 
 

@@ -196,16 +196,6 @@ class Study:
         return Comparison(runs, baseline, design.target_acc, design)
 
 
-def ranked(trials: Sequence[Trial], seeds: Sequence[int]) -> list[Trial]:
-    """Return the trials that have a value, the highest mean first; of equal ones the earlier.
-
-    A trial that lacks a seed, because a run failed or is not over, comes after those that have more: means over
-    different seeds cannot be compared.
-    """
-    measured = [trial for trial in trials if trial.values(seeds)]
-    return sorted(measured, key=lambda trial: (-len(trial.values(seeds)), -trial.mean(seeds), trial.number))
-
-
 def read_study(folder: Path, design: TuningDesign | None = None) -> Study:
     """Read the runs of a study.
 
@@ -221,3 +211,13 @@ def read_study(folder: Path, design: TuningDesign | None = None) -> Study:
         raise RuntimeError(f"{folder} holds no study: optimcifar tune writes tuning.json there")
     found = [read_run(run, entry=run.path.parent.name) for run in comparison_runs(folder)]
     return Study(design, {(run.name, run.seed): run for run in found if run.seed is not None})
+
+
+def ranked(trials: Sequence[Trial], seeds: Sequence[int]) -> list[Trial]:
+    """Return the trials that have a value, the highest mean first; of equal ones the earlier.
+
+    A trial that lacks a seed, because a run failed or is not over, comes after those that have more: means over
+    different seeds cannot be compared.
+    """
+    measured = [trial for trial in trials if trial.values(seeds)]
+    return sorted(measured, key=lambda trial: (-len(trial.values(seeds)), -trial.mean(seeds), trial.number))
