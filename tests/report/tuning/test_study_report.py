@@ -121,7 +121,9 @@ def test_report_has_the_trials_the_comparison_and_a_page(study: Study, tmp_path:
     results = {(row["configuration"], row["seed"]): row["val_acc"] for row in rows(out / "results.csv")}
     assert len(results) == 9
     assert (results["sgd", "0"], results["adam", "2"], results["rmsprop", "0"]) == ("0.6", "0.7", "0.5")
-    page = (out / "report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
+    page = (out / "report.html").read_text()
+    assert "0.01\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}0.09" in page
+    page = page.replace("\N{NO-BREAK SPACE}", " ")
     markdown = (out / "summary.md").read_text()
     assert "3 configurations tuned, 30 tuning runs, 15 final runs" in page
     for words in (
