@@ -113,7 +113,7 @@ def _cell(column: Column[Any], row: Any, is_name: bool) -> str:
     if is_name:
         return f'<th scope="row"{value}>{_breakable(text)}</th>'
     # An interval stays in one line, as do a change and a number with its unit.
-    shown = escape(re.sub(r" (?=[±→\[]|\S+\]|s$)|(?<=[±→]) ", "\N{NO-BREAK SPACE}", text))
+    shown = escape(re.sub(r" (?=[±→]|\S+\]|s$)|(?<=[±→]) ", "\N{NO-BREAK SPACE}", text))
     if column.colour and (colour := column.colour(row)):
         shown = f'<span style="color: {colour}">{shown}</span>'
     return f'<td{_class(column)}{value} data-label="{escape(column.title)}">{shown}</td>'

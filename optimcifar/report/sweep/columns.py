@@ -7,7 +7,7 @@ from typing import Any
 
 from optimcifar.report.charts.forest import UNDECIDED_COLOUR, VERDICT_COLOURS
 from optimcifar.report.columns import number_text, plus_minus
-from optimcifar.report.sweep.labels import value_text
+from optimcifar.report.labels import value_text
 from optimcifar.report.sweep.results import Response, Sweep, Tried
 from optimcifar.report.tables import Column, with_content
 from optimcifar.spaces.values import is_number

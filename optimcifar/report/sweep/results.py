@@ -10,8 +10,8 @@ from typing import Any
 
 from optimcifar.report.analysis import COSTS, Analysis, Configuration, cost_of, metric_of
 from optimcifar.report.design import Design
+from optimcifar.report.labels import setting_text, short_keys
 from optimcifar.report.sweep.design import SweepDesign, SweepPoint
-from optimcifar.report.sweep.labels import setting_text, short_keys
 from optimcifar.runs.folder import ENDED, comparison_runs
 from optimcifar.runs.results import RunResult, read_run
 from optimcifar.spaces.dimensions import Range, Scale

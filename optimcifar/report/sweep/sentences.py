@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import groupby, takewhile
 
-from optimcifar.report.sweep.labels import value_text
+from optimcifar.report.labels import value_text
 from optimcifar.report.sweep.results import Response, Sweep, Tried
 from optimcifar.spaces.dimensions import Dimension, Range, scale_of
 from optimcifar.spaces.values import are_equal

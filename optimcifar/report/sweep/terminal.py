@@ -11,9 +11,9 @@ from rich.table import Table
 from optimcifar.console import OutputConsole
 from optimcifar.report.cautions import cautions
 from optimcifar.report.columns import number_text
+from optimcifar.report.labels import value_text
 from optimcifar.report.sentences import circumstances
 from optimcifar.report.sweep.columns import mark, seeds_text
-from optimcifar.report.sweep.labels import value_text
 from optimcifar.report.sweep.results import Response, Sweep, Tried
 from optimcifar.report.sweep.sentences import answer
 from optimcifar.statistics.estimates import Estimate

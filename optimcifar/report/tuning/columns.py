@@ -9,13 +9,12 @@ from typing import Any
 from optimcifar.report.analysis import Analysis, Configuration
 from optimcifar.report.charts.forest import verdict_colour
 from optimcifar.report.columns import number_text, plus_minus
+from optimcifar.report.labels import change_text, value_text
 from optimcifar.report.sentences import signed_interval
 from optimcifar.report.tables import Column, Table, with_content
 from optimcifar.report.tuning.edges import Edge, edges
 from optimcifar.report.tuning.sentences import source
-from optimcifar.report.tuning.settings import changed, short_names
 from optimcifar.report.tuning.study import Study
-from optimcifar.spaces.values import option_text
 
 # Columns of rows that are configurations, by name.
 _NAME: Column[str] = Column("configuration", str, str)
@@ -55,13 +54,14 @@ def _tuned_note(study: Study) -> str:
     seeds = len(study.design.candidate_seeds)
     return (
         "Own → tuned value of each hyperparameter. Accuracies of the own and the tuned setting are over the final "
-        f"seeds; that over {seeds} tuning seeds, by which the setting was chosen, is likely too high."
+        f"seeds; that over {seeds} tuning seeds, by which the setting was chosen, is likely too high. At an edge: in "
+        "the lowest or highest tenth of its range, or outside of it, and what to try next."
     )
 
 
 def _tuned_columns(study: Study) -> list[Column[str]]:
     measure, at_edge = study.comparison.measure.replace("_", " "), edges(study)
-    names = short_names(study.keys)
+    names = study.key_names
 
     def verdict(name: str) -> str:
         return verdict_of_gain(study, name)
@@ -89,12 +89,12 @@ def _tuned_columns(study: Study) -> list[Column[str]]:
         ),
         _accuracy(f"{measure}, own", study.own_comparison),
         _accuracy(f"{measure}, tuned", study.comparison),
-        Column("edge", edge, edge, lambda name: ""),
+        Column("at an edge", edge, edge, lambda name: ""),
     ]
 
 
 def _edge_text(edge: Edge, names: dict[str, str]) -> str:
-    return f"{names[edge.key]} {edge.place} its range: try {edge.following}"
+    return f"{names[edge.key]}: try {edge.following}"
 
 
 def _setting_column(study: Study, key: str, short: str) -> Column[str]:
@@ -104,7 +104,7 @@ def _setting_column(study: Study, key: str, short: str) -> Column[str]:
 
     def text(name: str) -> str:
         own = study.design.spaces[name].trials[0]
-        return changed(own[key], value(name)) if key in own and name in study.chosen else ""
+        return change_text(own[key], value(name)) if key in own and name in study.chosen else ""
 
     return Column(short, value, text)
 
@@ -143,7 +143,7 @@ def _space_columns(study: Study) -> list[Column[Tried]]:
         Column("configuration", lambda row: row.configuration, lambda row: row.configuration),
         Column("hyperparameter", lambda row: row.key, lambda row: row.key, lambda row: ""),
         Column("tried", lambda row: row.values, lambda row: row.values, lambda row: ""),
-        Column("own value", lambda row: row.own, lambda row: option_text(row.own)),
+        Column("own value", lambda row: row.own, lambda row: value_text(row.own)),
         Column("trials", lambda row: trials, lambda row: trials),
         Column("from", lambda row: row.source, lambda row: row.source, lambda row: ""),
     ]

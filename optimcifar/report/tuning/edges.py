@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from optimcifar.report.labels import value_text
 from optimcifar.report.tuning.study import Study
 from optimcifar.spaces.dimensions import Range
-from optimcifar.spaces.values import option_text
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Edge:
             name: what to call the hyperparameter.
         """
         return (
-            f"{self.configuration}: the tuned {name}, {option_text(self.value)}, is {self.place} its range "
+            f"{self.configuration}: the tuned {name}, {value_text(self.value)}, is {self.place} its range "
             f"{self.tried.describe()}; try {self.following} next."
         )
 

@@ -10,9 +10,9 @@ from optimcifar.report.cautions import cautions
 from optimcifar.report.sentences import answer, circumstances, methods, signed_interval
 from optimcifar.report.tuning.edges import edges
 from optimcifar.report.tuning.expectation import is_expectable
-from optimcifar.report.tuning.settings import changed, short_names
 from optimcifar.report.tuning.study import Study
 from optimcifar.spaces.dimensions import Dimension
+from optimcifar.spaces.values import option_text
 from optimcifar.statistics.stages import FALSE_VERDICTS
 from optimcifar.statistics.verdicts import NO_DIFFERENCE, WITHHELD, Difference
 from optimcifar.text import conjunction, count, grouped, listing, percent
@@ -26,7 +26,7 @@ def study_answer(study: Study) -> list[str]:
 
 def tuning_answer(study: Study) -> list[str]:
     """Say what tuning brought to each configuration, and which tuned values lie at an edge."""
-    names = short_names(study.keys)
+    names = study.key_names
     return [*_brought(study.gains), *_kept(study), *(edge.sentence(names[edge.key]) for edge in edges(study))]
 
 
@@ -154,7 +154,10 @@ def provenance(study: Study, name: str) -> list[str]:
     return [
         f"{name} with the setting chosen by optimcifar tune.",
         f"Trial {trial.number} of {design.trials}, counted from 0; trial 0 is the configuration's own setting.",
-        *(f"{key}: {changed(own.trials[0][key], value)}" for key, value in trial.setting.items()),
+        *(
+            f"{key}: {option_text(value)}, its own value {option_text(own.trials[0][key])}"
+            for key, value in trial.setting.items()
+        ),
         f"Space, from {source(own.source)}: {_space(own.space)}",
         f"Mean final validation accuracy {trial.mean(seeds):.4f} over {_seeds(sorted(trial.values(seeds)))}, by which "
         "it was chosen: that of new seeds is likely lower.",

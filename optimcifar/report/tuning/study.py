@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from optimcifar.report.comparison import Comparison
+from optimcifar.report.labels import short_keys
 from optimcifar.report.tuning.design import FIRST_TUNING_SEED, TuningDesign, trial_entry
 from optimcifar.runs.folder import ENDED, comparison_runs
 from optimcifar.runs.results import RunResult, read_run
@@ -109,6 +110,11 @@ class Study:
     def keys(self) -> list[str]:
         """The hyperparameters that any trial sets, those of the spaces and those that follow them."""
         return list(dict.fromkeys(key for own in self.design.spaces.values() for key in own.trials[0]))
+
+    @cached_property
+    def key_names(self) -> dict[str, str]:
+        """How each of the hyperparameters is written for readers, such as ``lr``."""
+        return short_keys(self.keys)
 
     @cached_property
     def tuning_runs(self) -> dict[str, list[RunResult]]:

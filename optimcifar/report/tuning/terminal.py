@@ -7,12 +7,12 @@ from pathlib import Path
 from rich.table import Table
 
 from optimcifar.console import OutputConsole
+from optimcifar.report.labels import change_text
 from optimcifar.report.sentences import circumstances, signed_interval
 from optimcifar.report.short_table import differences_note
 from optimcifar.report.terminal import VERDICT_STYLES, print_parts, results_table
 from optimcifar.report.tuning.columns import verdict_of_gain
 from optimcifar.report.tuning.sentences import study_answer, study_cautions
-from optimcifar.report.tuning.settings import changed, short_names
 from optimcifar.report.tuning.study import Study
 
 
@@ -55,6 +55,6 @@ def _setting(study: Study, name: str) -> str:
     """Write ``lr 0.01 → 0.0316, momentum 0.9``."""
     if name not in study.chosen:
         return ""
-    names, own = short_names(study.keys), study.trials[name][0].setting
+    names, own = study.key_names, study.trials[name][0].setting
     values = study.chosen[name].setting
-    return ", ".join(f"{names[key]} {changed(own[key], value)}" for key, value in values.items())
+    return ", ".join(f"{names[key]} {change_text(own[key], value)}" for key, value in values.items())

@@ -7,7 +7,8 @@ import math
 import altair as alt
 
 from optimcifar.report.charts.style import DIVERGED, Figure, Style, Values, rounded
-from optimcifar.report.sweep.charts.axes import Metric, ValueAxis
+from optimcifar.report.charts.value_axis import ValueAxis
+from optimcifar.report.sweep.charts.axes import Metric, value_axis
 from optimcifar.report.sweep.results import Response, Sweep, Tried
 
 _ROW = 36  # pixels of a row
@@ -26,7 +27,7 @@ def heat_map(style: Style, sweep: Sweep, metric: Metric) -> Figure | None:
     the metric.
     """
     down, across = sorted(sweep.design.keys, key=lambda key: -len(sweep.values[key]))
-    axes = ValueAxis(sweep, across), ValueAxis(sweep, down)
+    axes = value_axis(sweep, across), value_axis(sweep, down)
     rows = {response.name: _cells(response, (across, down), axes, metric) for response in sweep.responses}
     means = [row["mean"] for cells in rows.values() for row in cells if row["mean"] is not None]
     if not means:

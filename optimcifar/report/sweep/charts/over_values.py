@@ -9,7 +9,8 @@ from typing import Any
 import altair as alt
 
 from optimcifar.report.charts.style import CROSS, DIVERGED, Figure, Style, Values, rounded
-from optimcifar.report.sweep.charts.axes import Metric, ValueAxis, y_channel
+from optimcifar.report.charts.value_axis import ValueAxis
+from optimcifar.report.sweep.charts.axes import Metric, value_axis, y_channel
 from optimcifar.report.sweep.results import Sweep, Tried
 
 # The rows of marks above a picture: how many pixels above its upper edge, and the shape of their marks.
@@ -25,7 +26,7 @@ _ON_THE_LEFT = 0.6
 def over_values(style: Style, sweep: Sweep, metric: Metric) -> Figure | None:
     """Return a metric over the values of a sweep's only hyperparameter; None if no run has it."""
     (key,) = sweep.design.keys
-    axis = ValueAxis(sweep, key)
+    axis = value_axis(sweep, key)
     runs, means, marks = _runs(sweep, key, axis, metric), _means(sweep, key, axis, metric), _marks(sweep, key, axis)
     if not runs:
         return None

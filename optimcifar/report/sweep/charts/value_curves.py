@@ -6,7 +6,8 @@ import altair as alt
 
 from optimcifar.report.charts.courses import Courses
 from optimcifar.report.charts.style import HEIGHT, Figure, Style, Values, epoch_axis
-from optimcifar.report.sweep.charts.axes import METRICS, ValueAxis, y_channel
+from optimcifar.report.charts.value_axis import ValueAxis
+from optimcifar.report.sweep.charts.axes import METRICS, value_axis, y_channel
 from optimcifar.report.sweep.results import Response, Sweep, Tried
 
 _TITLES = {"val_acc": "validation accuracy", "train_loss": "train loss"}
@@ -18,7 +19,7 @@ def value_curves(style: Style, sweep: Sweep) -> list[Figure]:
     With two hyperparameters, that with more values has the colours, and each value of the other one has panels.
     """
     coloured, *others = sorted(sweep.design.keys, key=lambda key: -len(sweep.values[key]))
-    axis = ValueAxis(sweep, coloured)
+    axis = value_axis(sweep, coloured)
     rows = [row for response in sweep.responses for row in _rows(sweep, response, axis, coloured, others)]
     # All of them share their data, so that a page has it once.
     return [_figure(style, axis, rows, name) for name in _TITLES if any(row[name] is not None for row in rows)]
@@ -47,7 +48,7 @@ def _rows(sweep: Sweep, response: Response, axis: ValueAxis, coloured: str, othe
 
 def _panel_name(sweep: Sweep, tried: Tried, others: list[str]) -> str:
     name = [tried.point.configuration] if len(sweep.responses) > 1 else []
-    values = (f"{sweep.names[key]} {ValueAxis(sweep, key).label(tried.point.setting.get(key))}" for key in others)
+    values = (f"{sweep.names[key]} {value_axis(sweep, key).label(tried.point.setting.get(key))}" for key in others)
     return ", ".join([*name, *values])
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from optimcifar.spaces.values import is_number
+from optimcifar.spaces.values import are_equal, is_number
 
 
 def short_keys(keys: Iterable[str]) -> dict[str, str]:
@@ -34,3 +34,8 @@ def setting_text(setting: Mapping[str, Any], names: Mapping[str, str]) -> str:
         names: how each hyperparameter is written, see ``short_keys``.
     """
     return ", ".join(f"{name} {value_text(setting.get(key))}" for key, name in names.items())
+
+
+def change_text(own: Any, other: Any) -> str:
+    """Write ``0.01 → 0.0316``, or ``0.01`` where a value was kept."""
+    return value_text(own) if are_equal(own, other) else f"{value_text(own)} → {value_text(other)}"
