@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +17,30 @@ from optimcifar.runs.folder import ENDED, comparison_runs
 from optimcifar.runs.results import RunResult, read_run
 from optimcifar.spaces.dimensions import Range, Scale
 from optimcifar.spaces.values import are_equal, distinct, is_number
+from optimcifar.statistics.best_set import BestSet
 from optimcifar.statistics.estimates import Estimate, estimate
+from optimcifar.statistics.near_best import FEWEST_SEEDS_SHARED, near_best
 
 
 class PointAnalysis(Analysis):
     """The analysis of one configuration: what ``Analysis`` calls configurations are its points, by their entries."""
+
+    @cached_property
+    def best(self) -> BestSet:
+        """The points among which the best one is; see ``near_best``, which needs values of the same seeds.
+
+        Points of which a run collapsed are not compared: their spread is another one.
+        """
+        values = {name: _finite(self.values(name)) for name in self.names}
+        reasons = {name: "a run collapsed" for name in values if self.collapsed[name]}
+        few = f"fewer than {FEWEST_SEEDS_SHARED} seeds"
+        reasons |= {name: few for name, own in values.items() if len(own) < FEWEST_SEEDS_SHARED and name not in reasons}
+        compared = {name: own for name, own in values.items() if name not in reasons}
+        common = set.intersection(*map(set, compared.values())) if compared else set()
+        if len(compared) < 2 or len(common) < FEWEST_SEEDS_SHARED:
+            return BestSet([], [], reasons | dict.fromkeys(compared, f"{few} in common with another value"))
+        members = near_best({name: [own[seed] for seed in sorted(common)] for name, own in compared.items()})
+        return BestSet(members, [name for name in compared if name not in members], reasons)
 
     @cached_property
     def highest(self) -> str | None:
@@ -43,6 +63,10 @@ class PointAnalysis(Analysis):
         if run.status == "diverged" and (classes := run.summary.get("classes")):
             return 1 / int(classes)
         return super().measured(run, weights)
+
+
+def _finite(values: Mapping[int, float]) -> dict[int, float]:
+    return {seed: value for seed, value in values.items() if math.isfinite(value)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from optimcifar.report.sweep.results import Response, Sweep, Tried
 from optimcifar.spaces.dimensions import Dimension, Range, scale_of
 from optimcifar.spaces.values import are_equal
 from optimcifar.statistics.estimates import LEVEL, Estimate
-from optimcifar.statistics.samples import FEWEST_SEEDS, FEWEST_WITH_COLLAPSE
+from optimcifar.statistics.near_best import FEWEST_SEEDS_SHARED
 from optimcifar.statistics.stages import FALSE_VERDICTS
 from optimcifar.text import conjunction, count, percent
 
@@ -38,8 +38,9 @@ def methods(sweep: Sweep) -> list[str]:
         *lines,
         "The best is the value with the highest mean validation accuracy after the last epoch. The other values of a "
         f"configuration are compared with it by one-sided t-tests, paired by seed, {percent(FALSE_VERDICTS)} shared "
-        f"among them. It takes {FEWEST_SEEDS} seeds, or {FEWEST_WITH_COLLAPSE} where a run collapsed, which means that "
-        "it diverged or ended at chance level. A run that diverged counts as at chance level.",
+        "among them. Neighbouring values scatter alike, so their spread is estimated from all of them together. Values "
+        "of which a run collapsed, because it diverged or ended at chance level, are left out. A run that diverged "
+        "counts as at chance level.",
         "The highest of several means is a little too high, because it was chosen for being the highest. To report a "
         "best value, run it again with other seeds.",
         f"Intervals: {percent(LEVEL)}, Student's t over seeds, those of accuracies cut to 0 and 1.",
@@ -72,8 +73,8 @@ def _answer(sweep: Sweep, response: Response) -> list[str]:
 def _equals(sweep: Sweep, response: Response, best: Tried) -> list[str]:
     """Say which points cannot be told from the best."""
     seeds = len(sweep.design.seeds)
-    if seeds < FEWEST_SEEDS:
-        return [f"With {count(seeds, 'seed')}, no value can be told from another: that takes {FEWEST_SEEDS} or more."]
+    if seeds < FEWEST_SEEDS_SHARED:
+        return [f"With {count(seeds, 'seed')}, no value can be told from another: that takes two or more."]
     reasons = _not_comparable(response)
     left_out = [f"Not comparable with it: {_grouped(sweep, response, reasons)}."] if reasons else []
     if not response.members:
@@ -95,7 +96,7 @@ def _not_comparable(response: Response) -> dict[str, str]:
     return {
         tried.name: reasons[tried.point.entry]
         for tried in response.points
-        if tried.point.entry in reasons and not tried.is_best and len(tried.ended) > tried.collapsed
+        if tried.point.entry in reasons and not tried.is_best and not tried.collapsed
     }
 
 
