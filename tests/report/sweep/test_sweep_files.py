@@ -102,7 +102,7 @@ def test_table_of_two_hyperparameters_fits_80_columns(tmp_path: Path, capsys: py
     head = next(place for place, line in enumerate(lines) if re.match(r"\s*lr\s+momentum\s", line))
     rows = [re.split(r"\s\s+", line.strip()) for line in lines[head:] if line.strip().startswith(("lr ", "0.0"))]
     assert rows[0] == ["lr", "momentum", "val acc", "train loss", "s/run", "note"]
-    assert rows[1] == ["0.00237", "0", "0.510 ± 0.025", "1.790", "8.0", "own"]
+    assert rows[1] == ["0.00237", "0", "0.510 ± 0.025", "1.790", "8.0", "may be best, own"]
     assert rows[3] == ["0.0133", "0", "0.511 ± 0.025", "1.789", "8.0", "best"]
     assert rows[4][:3] == ["0.0133", "0.99", "0.190 ± 0.025"]
 
