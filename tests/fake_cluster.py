@@ -101,14 +101,17 @@ class FakeCluster:
         pairs = list(zip(words[::2], words[1::2], strict=True))
         for name, text in pairs:
             if name == "--config":
-                tree |= yaml.safe_load(Path(text).read_text(encoding="utf-8"))
+                written = yaml.safe_load(Path(text).read_text(encoding="utf-8"))
+                tree |= written | {"trainer": tree["trainer"] | written.get("trainer", {})}
         for name, text in pairs:
             if name != "--config" and not name.startswith("--trainer.logger"):
                 _set(tree, name.removeprefix("--").split("."), yaml.safe_load(text))
         return tree
 
 
-def _set(node: dict[str, Any], names: list[str], value: Any) -> None:
+def _set(node: Any, names: list[str], value: Any) -> None:
+    if isinstance(node, list):
+        node = node[-1]
     arguments = node.get("init_args", {})
     if len(names) > 1:
         _set(arguments[names[0]] if names[0] in arguments else node.setdefault(names[0], {}), names[1:], value)

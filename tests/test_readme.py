@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 import torch
+from fake_cluster import FakeCluster
 from helpers import CONFIGS, ROOT, Command, make_comparison, tracked_files
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
-FOLDERS = (".", "configs", "optimcifar", "optimcifar/comparison", "tests", "tests/benchmarks")
+FOLDERS = (".", "configs", "optimcifar", "optimcifar/comparison", "optimcifar/tuning", "tests", "tests/benchmarks")
 READMES = [ROOT / folder / "README.md" for folder in FOLDERS]
 README, CATALOGUE, MAP, COMPARISONS = (path.read_text(encoding="utf-8") for path in READMES[:4])
 EVERYTHING = "\n".join(path.read_text(encoding="utf-8") for path in READMES)
@@ -139,6 +140,26 @@ def test_example_of_schedule_draws(command: str, optimcifar: Command, image_fold
     outcome = optimcifar(*shlex.split(command), "--data.val_size", 20)
     assert (outcome.status, outcome.err) == (0, "")
     assert (tmp_path / "schedule.png").exists()
+
+
+@pytest.mark.parametrize("command", [*examples("sweep"), *examples("tune")])
+def test_example_of_a_sweep_or_a_study_trains_what_it_says(
+    command: str, optimcifar: Command, cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "configs").symlink_to(CONFIGS)
+    cluster.accuracy = lambda tree, seed: 0.5 + seed / 1e5
+    for shown in ("show_sweep", "show_study"):
+        monkeypatch.setattr(f"optimcifar.tuning.commands.{shown}", lambda *_: None)
+    words = shlex.split(command)
+    if "configs/*.yaml" in words:
+        words = [*sorted(str(path.relative_to(tmp_path)) for path in Path("configs").absolute().glob("*.yaml")), *words]
+        words = ["tune", *(word for word in words if word not in ("tune", "configs/*.yaml")), "--plan"]
+    outcome = optimcifar(*words)
+    assert (outcome.status, outcome.err) == (0, "")
+    numbers = re.search(r"= (\d+)(?: to \d+)? runs", outcome.out)
+    assert numbers
+    if "--plan" not in words:
+        assert 0 < len(cluster.trained) <= int(numbers[1])
 
 
 @pytest.mark.parametrize("example", [example for example in fenced("python") if "Trainer(" in example])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from optimcifar.report.tuning.study import Study
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.tuning.plan import TuningPlan
 
+_WIDTH = 120  # characters of a comment
+
 
 def write_tuned(client: Client, plan: TuningPlan, study: Study) -> None:
     """Write a complete configuration for each chosen setting, with a comment on where it comes from.
@@ -29,9 +32,13 @@ def write_tuned(client: Client, plan: TuningPlan, study: Study) -> None:
     default, *texts = check_runs(client, [Run("default", 0, plan.out, ()), *runs])
     load = get_loader("yaml")  # reads 1e-08 as a number
     for name, text in zip(names, texts, strict=True):
-        comment = "".join(f"# {line}\n" for line in provenance(study, name))
+        comment = "".join(f"{_comment(line)}\n" for line in provenance(study, name))
         tree = _shortened(load(text), load(default))
         write_atomically(plan.out / "tuned" / f"{name}.yaml", comment + yaml.safe_dump(tree, sort_keys=False))
+
+
+def _comment(line: str) -> str:
+    return textwrap.fill(line, _WIDTH, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False)
 
 
 def _shortened(tree: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:
