@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
-from typing import get_args
 
 from optimcifar.comparison.plan import Plan, make_plan
 from optimcifar.comparison.seeds import DEFAULT_SEEDS, parse_seeds
+from optimcifar.comparison.shared_options import add_comparison_options, add_run_options, command_parser
 from optimcifar.engine.worker import all_failed
 from optimcifar.errors import UsageError, UsageParser
 from optimcifar.paths import expand_home
 from optimcifar.report.commands import show_comparison
-from optimcifar.report.design import Until
 from optimcifar.training.option_order import separate_options
 
 _EXAMPLES = """\
@@ -30,30 +28,17 @@ to go on with what is unfinished."""
 
 
 def _compare_parser() -> UsageParser:
-    parser = UsageParser(
-        "optimcifar compare",
-        usage="optimcifar compare CONFIG[:KEY=VALUE...] ... [options]",
-        description="Train several configurations over several seeds, and report which is better and how sure that is.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        "compare",
+        "CONFIG[:KEY=VALUE...] ... [options]",
+        "Train several configurations over several seeds, and report which is better and how sure that is.",
+        _EXAMPLES,
     )
     parser.add_argument(
         "--seeds",
         help=f"a number, a list (0,1,2), or auto: more where they may decide (default: {DEFAULT_SEEDS})",
     )
-    parser.add_argument("--max_seeds", type=int, help="with --seeds auto: the most for a configuration (default: 20)")
-    parser.add_argument(
-        "--until",
-        choices=get_args(Until),
-        help="with --seeds auto: until all verdicts are final (default), or until one may be the best",
-    )
-    parser.add_argument("--jobs", type=int, help="runs at a time (default: one per GPU, or one per core)")
-    parser.add_argument("--baseline", help="the configuration to compare with (default: the first)")
-    parser.add_argument("--target_acc", type=float, help="also report when a run reached this validation accuracy")
-    parser.add_argument(
-        "--out", type=Path, default=Path("lightning_logs/comparison"), help="folder (default: %(default)s)"
-    )
+    add_comparison_options(parser)
     parser.add_argument(
         "--plan",
         action="store_true",
@@ -66,7 +51,7 @@ def _compare_parser() -> UsageParser:
         metavar="FOLDER",
         help="with --plan: take the spread of differences from this comparison",
     )
-    parser.add_argument("--scheduler", help="address of a running dask scheduler: tcp://host:8786")
+    add_run_options(parser, "lightning_logs/comparison")
     return parser
 
 

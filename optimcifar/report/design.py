@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 
 from optimcifar.errors import UsageError
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.statistics.stages import FALSE_VERDICTS, Stage, single_stage, stages_of_sizes
 
 _FILE = "comparison.json"
+
+Read = TypeVar("Read")
 
 #: With seeds on demand: until every verdict is final, or until the best configuration is told from the others.
 Until = Literal["verdicts", "best"]
@@ -126,13 +128,26 @@ class Design:
         Raises:
             RuntimeError: the file is damaged.
         """
-        path = folder / _FILE
-        if not path.exists():
-            return None
-        try:
-            return cls.of(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RuntimeError(f"{path} is damaged: remove it, and name the --baseline again") from error
+        return read_json(folder / _FILE, cls.of, "remove it, and name the --baseline again")
+
+
+def read_json(path: Path, parse: Callable[[Any], Read], advice: str) -> Read | None:
+    """Read what a command was asked for; None if there is no such file.
+
+    Args:
+        path: the file.
+        parse: makes it of the values that the file holds.
+        advice: what to do if the file is damaged.
+
+    Raises:
+        RuntimeError: it is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        return parse(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RuntimeError(f"{path} is damaged: {advice}") from error
 
 
 def check_target(accuracy: float | None) -> None:

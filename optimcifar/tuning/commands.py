@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import get_args
 
 from optimcifar.comparison.seeds import DEFAULT_SEEDS, chosen_seeds, parse_seeds
+from optimcifar.comparison.shared_options import add_comparison_options, add_run_options, command_parser
 from optimcifar.engine.runs import Run, parse_entries
 from optimcifar.engine.worker import RunEnd, all_failed
 from optimcifar.errors import UsageError, UsageParser
 from optimcifar.paths import expand_home
 from optimcifar.report.commands import show_study, show_sweep
-from optimcifar.report.design import Until
 from optimcifar.spaces.dimensions import Dimension, parse_dimension
 from optimcifar.training.option_order import separate_options
 from optimcifar.tuning.plan import DEFAULT_TRIALS, make_plan
@@ -46,33 +44,27 @@ optimcifar fit for every run. Run the same command again to go on with what is u
 
 
 def _sweep_parser() -> UsageParser:
-    parser = UsageParser(
-        "optimcifar sweep",
-        usage="optimcifar sweep CONFIG[:KEY=VALUE...] ... --over KEY=VALUES [options]",
-        description="Train configurations with many values of one or two hyperparameters, and draw their influence.",
-        epilog=_SWEEP_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        "sweep",
+        "CONFIG[:KEY=VALUE...] ... --over KEY=VALUES [options]",
+        "Train configurations with many values of one or two hyperparameters, and draw their influence.",
+        _SWEEP_EXAMPLES,
     )
     parser.add_argument(
         "--over", action="append", metavar="KEY=VALUES", help="an option of fit, and what to try; at most twice"
     )
     parser.add_argument("--points", type=int, default=9, help="values in a range (default: %(default)s)")
     parser.add_argument("--seeds", default="3", help="a number, or a list (0,1,2) (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, help="runs at a time (default: one per GPU, or one per core)")
-    parser.add_argument("--out", type=Path, default=Path("lightning_logs/sweep"), help="folder (default: %(default)s)")
-    parser.add_argument("--scheduler", help="address of a running dask scheduler: tcp://host:8786")
+    add_run_options(parser, "lightning_logs/sweep")
     return parser
 
 
 def _tune_parser() -> UsageParser:
-    parser = UsageParser(
-        "optimcifar tune",
-        usage="optimcifar tune CONFIG[:KEY=VALUE...] ... [options]",
-        description="Tune several configurations with equal budgets, then compare them on seeds of their own.",
-        epilog=_TUNE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_parser(
+        "tune",
+        "CONFIG[:KEY=VALUE...] ... [options]",
+        "Tune several configurations with equal budgets, then compare them on seeds of their own.",
+        _TUNE_EXAMPLES,
     )
     parser.add_argument(
         "--trials", type=int, default=DEFAULT_TRIALS, help="settings to try of each (default: %(default)s)"
@@ -86,18 +78,9 @@ def _tune_parser() -> UsageParser:
         default=str(DEFAULT_SEEDS),
         help="seeds of the comparison: a number, a list (0,1,2), or auto (default: %(default)s)",
     )
-    parser.add_argument("--max_seeds", type=int, help="with --seeds auto: the most for a configuration (default: 20)")
-    parser.add_argument(
-        "--until",
-        choices=get_args(Until),
-        help="with --seeds auto: until all verdicts are final (default), or until one may be the best",
-    )
-    parser.add_argument("--jobs", type=int, help="runs at a time (default: one per GPU, or one per core)")
-    parser.add_argument("--baseline", help="the configuration to compare with (default: the first)")
-    parser.add_argument("--target_acc", type=float, help="also report when a run reached this validation accuracy")
-    parser.add_argument("--out", type=Path, default=Path("lightning_logs/tuning"), help="folder (default: %(default)s)")
+    add_comparison_options(parser)
     parser.add_argument("--plan", action="store_true", help="say how many runs there are and how long they take")
-    parser.add_argument("--scheduler", help="address of a running dask scheduler: tcp://host:8786")
+    add_run_options(parser, "lightning_logs/tuning")
     return parser
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from optimcifar.report.design import read_json
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.spaces.dimensions import Dimension, parse_dimension
 
@@ -68,16 +70,13 @@ class SweepDesign:
         Raises:
             RuntimeError: the file is damaged.
         """
-        path = folder / _FILE
-        if not path.exists():
-            return None
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            return cls(
-                over={key: parse_dimension(key, text) for key, text in values["over"].items()},
-                points=tuple(SweepPoint(**point) for point in values["points"]),
-                seeds=tuple(map(int, values["seeds"])),
-                follows=dict(values["follows"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RuntimeError(f"{path} is damaged: run the same sweep again") from error
+        return read_json(folder / _FILE, cls._of, "run the same sweep again")
+
+    @classmethod
+    def _of(cls, values: Mapping[str, Any]) -> Self:
+        return cls(
+            over={key: parse_dimension(key, text) for key, text in values["over"].items()},
+            points=tuple(SweepPoint(**point) for point in values["points"]),
+            seeds=tuple(map(int, values["seeds"])),
+            follows=dict(values["follows"]),
+        )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from optimcifar.report.design import Design
+from optimcifar.report.design import Design, read_json
 from optimcifar.runs.atomic import write_atomically
-from optimcifar.runs.folder import RunFolder, comparison_run
 from optimcifar.spaces.dimensions import Dimension, parse_dimension
 
 _FILE = "tuning.json"
@@ -92,22 +92,12 @@ class TuningDesign:
         Raises:
             RuntimeError: the file is damaged.
         """
-        path = folder / _FILE
-        if not path.exists():
-            return None
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            spaces = {name: _space(own) for name, own in values["spaces"].items()}
-            return cls(spaces, int(values["tuning_seeds"]), Design.of(values["comparison"]))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RuntimeError(
-                f"{path} is damaged: choose another folder, or remove the file and tune again"
-            ) from error
+        return read_json(folder / _FILE, cls._of, "choose another folder, or remove it and tune again")
 
-
-def trial_run(out: Path, configuration: str, trial: int, seed: int) -> RunFolder:
-    """Return the folder of a run of a study in ``out``: a trial's with a tuning seed, or its final one with another."""
-    return comparison_run(out, trial_entry(configuration, trial), seed)
+    @classmethod
+    def _of(cls, values: Mapping[str, Any]) -> Self:
+        spaces = {name: _space(own) for name, own in values["spaces"].items()}
+        return cls(spaces, int(values["tuning_seeds"]), Design.of(values["comparison"]))
 
 
 def trial_entry(configuration: str, trial: int) -> str:

@@ -1,0 +1,53 @@
+"""Options that ``compare``, ``sweep`` and ``tune`` share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+from optimcifar.errors import UsageParser
+from optimcifar.report.design import Until
+
+
+def command_parser(command: str, usage: str, description: str, epilog: str) -> UsageParser:
+    """Return a parser without options.
+
+    Args:
+        command: its name.
+        usage: what follows the name.
+        description: what it does.
+        epilog: examples and notes.
+    """
+    return UsageParser(
+        f"optimcifar {command}",
+        usage=f"optimcifar {command} {usage}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_run_options(parser: UsageParser, out: str) -> None:
+    """Add the options that say where runs are written, and on what they are trained.
+
+    Args:
+        parser: the parser.
+        out: the folder unless another is named.
+    """
+    parser.add_argument("--out", type=Path, default=Path(out), help="folder (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, help="runs at a time (default: one per GPU, or one per core)")
+    parser.add_argument("--scheduler", help="address of a running dask scheduler: tcp://host:8786")
+
+
+def add_comparison_options(parser: UsageParser) -> None:
+    """Add the options that say how configurations are compared, but for ``--seeds``."""
+    parser.add_argument("--max_seeds", type=int, help="with --seeds auto: the most for a configuration (default: 20)")
+    parser.add_argument(
+        "--until",
+        choices=get_args(Until),
+        help="with --seeds auto: until all verdicts are final (default), or until one may be the best",
+    )
+    parser.add_argument("--baseline", help="the configuration to compare with (default: the first)")
+    parser.add_argument("--target_acc", type=float, help="also report when a run reached this validation accuracy")
