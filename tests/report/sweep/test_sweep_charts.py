@@ -182,6 +182,14 @@ def test_heat_maps_of_two_hyperparameters(tmp_path: Path) -> None:
     assert panels == ["sgd, momentum 0", "sgd, momentum 0.9", "adam, momentum 0", "adam, momentum 0.9"]
 
 
+def test_values_on_axes_and_legends_are_written_in_full(tmp_path: Path) -> None:
+    values: list[tuple[Any, ...]] = [(16,), (40,), (64,)]
+    make_sweep(tmp_path, {"data.batch_size": "16..64"}, values, lambda *_: 0.5, {"sgd": (64,)}, seeds=2)
+    curves = charts_of(tmp_path)["val_acc_by_epoch"]
+    svg = vl_convert.vegalite_to_svg(curves, vl_version=VEGA_LITE)
+    assert [label for label in ("20", "40", "60") if f">{label}<" not in svg] == []  # not 2e+1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "chart", "words"),
