@@ -26,7 +26,7 @@ class RunTable:
     The bar stays when it ends, with the number of finished runs and the time.
 
     Args:
-        runs: the runs; ``add`` and ``expect`` are for others that follow.
+        runs: the first runs; ``add`` and ``expect`` announce later ones.
     """
 
     def __init__(self, runs: Sequence[Run] = ()) -> None:
@@ -85,7 +85,7 @@ class RunTable:
             self._live.update(Group(self._table(current), self._bar) if current else self._bar, refresh=True)
 
     def _count(self) -> str:
-        """Say how many runs have ended where no bar shows it."""
+        """Return how many runs have ended, unless a bar shows it."""
         if self._live:
             return ""
         left = self._left()

@@ -84,9 +84,9 @@ def test_where_runs_collapsed(tmp_path: Path) -> None:
 
     line = says(tmp_path, {LR: "1e-3..1"}, GRID, outcome, {"sgd": (1.0,)})
     assert "The file's own value, lr 1, collapsed in every run." in line
-    assert "At lr 0.316 and above, every run diverged or ended at chance." in line
-    assert "At lr 0.001, every run ended at chance." in line
-    assert "At lr 0.1, 1 of 3 runs diverged." in line
+    assert "Every run diverged or ended at chance with lr 0.316 and above." in line
+    assert "Every run ended at chance with lr 0.001." in line
+    assert "1 of 3 runs diverged with lr 0.1." in line
     assert "Not comparable" not in line  # the sentences above say why
 
 
@@ -157,7 +157,7 @@ def test_two_hyperparameters(tmp_path: Path) -> None:
     line = says(tmp_path, over, points, outcome, {"sgd": (0.01, 0.9)}, seeds=5, follows=follows)
     assert "sgd: The best is lr 0.1, momentum 0.9, with" in line
     assert "The file's own values, lr 0.01, momentum 0.9, have 0.5" in line
-    assert "At lr 1, momentum 0.9, every run diverged." in line
+    assert "Every run diverged with lr 1, momentum 0.9." in line
     assert f"momentum 0.9 is the highest value tried, so the best may lie beyond it; try --over {MOMENTUM}=" in line
     text = " ".join(methods(read_sweep(tmp_path)))
     assert "max_lr follows lr: model.lr_scheduler.max_lr is tied to it." in text

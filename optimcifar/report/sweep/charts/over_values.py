@@ -16,7 +16,7 @@ from optimcifar.report.sweep.results import Sweep, Tried
 # The rows of marks above a picture: how many pixels above its upper edge, and the shape of their marks.
 _ROWS = {"best": (-10, "triangle-down"), "own": (-26, "diamond")}
 
-# Marks of several configurations closer than a share of the axis stand side by side, so many pixels apart.
+# Marks of several configurations that are closer than this share of the axis are moved this many pixels apart.
 _CLOSE, _APART = 0.025, 10
 
 # The words beside a mark stand on its left from this share of the axis on.
