@@ -15,10 +15,10 @@ from optimcifar.statistics.near_best import FEWEST_SEEDS_SHARED
 from optimcifar.statistics.stages import FALSE_VERDICTS
 from optimcifar.text import conjunction, count, percent
 
-# From so many neighbouring values on, they are written as a range.
+# At least this many neighbouring values are written as a range.
 _RANGE_FROM = 3
 
-# A sentence names at most so many settings of two hyperparameters.
+# A sentence names at most this many settings of two hyperparameters.
 _MOST = 3
 
 
@@ -86,12 +86,13 @@ def _equals(sweep: Sweep, response: Response, best: Tried) -> list[str]:
         is_within = len(around) == 3 and all(tried in response.members for tried in around)
         which = _spans(sweep, response, response.members if is_within else others)
         return [f"Cannot be told from the best: {which}.", *left_out]
-    all_others = "All other values that can be compared" if reasons else "All other values"
+    left_out_any = len(response.analysis.best.below) < len(response.points) - 1
+    all_others = "All other values that can be compared" if left_out_any else "All other values"
     return [f"{all_others} are shown to be below it.", *left_out]
 
 
 def _not_comparable(response: Response) -> dict[str, str]:
-    """Return why points could not be compared with the best, without those of which another sentence tells."""
+    """Return why points could not be compared with the best, except those that another sentence is about."""
     reasons = response.analysis.best.not_comparable
     return {
         tried.name: reasons[tried.point.entry]

@@ -73,6 +73,14 @@ def test_no_range_is_named_beyond_zero_on_a_log_scale(tmp_path: Path) -> None:
     assert "Caution: weight_decay 0 is the lowest value tried, so the best may lie beyond it." in line
 
 
+def test_values_with_a_collapsed_run_are_not_said_to_be_below_the_best(tmp_path: Path) -> None:
+    def outcome(_: str, values: tuple[Any, ...], seed: int) -> float:
+        return 0.1 if (*values, seed) == (1.0, 0) else 0.5 - 0.2 * values[0] + NOISE[seed] / 10
+
+    line = says(tmp_path, {LR: "0.1,0.5,1"}, [(0.1,), (0.5,), (1.0,)], outcome, {"sgd": (0.1,)})
+    assert "All other values that can be compared are shown to be below it." in line
+
+
 def test_where_runs_collapsed(tmp_path: Path) -> None:
     def outcome(_: str, values: tuple[Any, ...], seed: int) -> Any:
         lr = values[0]
