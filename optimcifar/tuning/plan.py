@@ -129,7 +129,7 @@ def tuning_space(plan: TuningPlan, name: str, configuration: ResolvedConfigurati
 
 
 def refuse_changed_spaces(design: TuningDesign, before: TuningDesign, out: Path) -> None:
-    """Refuse to go on with a study in which something else was tried; more trials and seeds only add runs.
+    """Refuse to continue a study with another space; more trials and seeds only add runs.
 
     Args:
         design: what is to be tried.

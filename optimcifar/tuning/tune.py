@@ -180,7 +180,7 @@ class _Tuning:
         return self.plan.trial(entry, self.design.spaces[name], number)
 
     def _final_entries(self, study: Study, names: Collection[str]) -> list[Entry]:
-        """Return the entries of the chosen settings, and of the configurations' own where these are others."""
+        """Return the entries of the chosen settings, and of the configurations' own where they differ."""
         numbers = {name: {study.chosen[name].number, 0} for name in names if name in study.chosen}
         return [self._trial_entry(name, number) for name, own in numbers.items() for number in sorted(own)]
 

@@ -118,7 +118,7 @@ def test_arguments_of_callbacks_are_found_in_the_last_that_has_them() -> None:
         (
             ["sgd.yaml"],
             {"space": "{sdg: {model.optimizer.lr: 1e-3..1}}"},
-            "no configuration sdg; did you mean sgd?",
+            "section sdg is not the name of a configuration; did you mean sgd?",
         ),
         (["sgd.yaml"], {"space": "{sgd: 0.1}"}, "sgd must be a mapping of options to ranges"),
         (["sgd.yaml"], {"space": "{sgd: {model.optimizer.lr: 1..0}}"}, "LOW must be less than HIGH"),

@@ -96,7 +96,7 @@ def test_sweep_goes_on_and_refuses_to_mix(cluster: FakeCluster, capsys: pytest.C
 
 
 def test_sweep_without_validation_images_is_refused(cluster: FakeCluster) -> None:
-    with pytest.raises(UsageError, match=r"sgd: data.val_size is 0, and settings are"):
+    with pytest.raises(UsageError, match=r"sgd: data.val_size is 0, but settings are"):
         design(over={LR: "0.1,1"}, options=("--data.val_size", "0"))
     assert not OUT.exists()
 

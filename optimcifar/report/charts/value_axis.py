@@ -12,7 +12,7 @@ from optimcifar.report.labels import value_text
 from optimcifar.spaces.dimensions import Scale
 from optimcifar.spaces.values import are_equal
 
-# Values beside an axis stand upright if all of them together have more characters.
+# The labels of an axis are vertical if together they have more characters than this.
 _UPRIGHT = 60
 
 # As the ``format`` of a linear axis, Vega would cut ~g to the digits by which ticks differ: 2e+1, 3e+1.

@@ -22,7 +22,7 @@ _NAME: Column[str] = Column("configuration", str, str)
 
 @dataclass(frozen=True)
 class Tried:
-    """A hyperparameter of a configuration, and what was tried of it."""
+    """A hyperparameter of a configuration, and what was tried for it."""
 
     configuration: str
     key: str

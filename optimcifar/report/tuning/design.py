@@ -9,7 +9,6 @@ from typing import Any, Self
 
 from optimcifar.report.design import Design
 from optimcifar.runs.atomic import write_atomically
-from optimcifar.runs.folder import RunFolder, comparison_run
 from optimcifar.spaces.dimensions import Dimension, parse_dimension
 
 _FILE = "tuning.json"
@@ -23,7 +22,7 @@ CANDIDATES, CANDIDATE_SEEDS = 3, 3
 
 @dataclass(frozen=True)
 class TuningSpace:
-    """What is tried of a configuration.
+    """What is tried for a configuration.
 
     Attributes:
         space: what may be tried, by hyperparameter, which is an option of ``fit`` without its dashes.
@@ -103,11 +102,6 @@ class TuningDesign:
             raise RuntimeError(
                 f"{path} is damaged: choose another folder, or remove the file and tune again"
             ) from error
-
-
-def trial_run(out: Path, configuration: str, trial: int, seed: int) -> RunFolder:
-    """Return the folder of a run of a study in ``out``: a trial's with a tuning seed, or its final one with another."""
-    return comparison_run(out, trial_entry(configuration, trial), seed)
 
 
 def trial_entry(configuration: str, trial: int) -> str:

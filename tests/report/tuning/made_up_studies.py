@@ -10,8 +10,9 @@ from typing import Any
 from helpers import make_run
 
 from optimcifar.report.design import Design
-from optimcifar.report.tuning.design import TuningDesign, TuningSpace, trial_run
+from optimcifar.report.tuning.design import TuningDesign, TuningSpace, trial_entry
 from optimcifar.report.tuning.study import Study, read_study
+from optimcifar.runs.folder import comparison_run
 from optimcifar.spaces.dimensions import parse_dimension
 
 LR = "model.optimizer.lr"
@@ -53,7 +54,7 @@ def make_study(
     for name, trials in accuracies.items():
         for number, of_seeds in enumerate(trials):
             for seed, accuracy in of_seeds.items():
-                _make_run(trial_run(folder, name, number, seed).path, seed, accuracy)
+                _make_run(comparison_run(folder, trial_entry(name, number), seed).path, seed, accuracy)
     return read_study(folder)
 
 
