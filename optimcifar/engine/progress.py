@@ -78,7 +78,8 @@ class RunTable:
         """
         for run in [run for run in ends if run not in self._ends]:
             self._ends[run] = ends[run]
-            self._console.print(f"{_ending(run, ends[run])}{self._count()}", soft_wrap=True)
+            # Above the bar it is broken between words; elsewhere it stays one line.
+            self._console.print(f"{_ending(run, ends[run])}{self._count()}", soft_wrap=self._live is None)
         if self._live:
             self._bar.update(self._task, completed=len(self._ends), total=self._expected, left=self._left())
             current = [run for run in self._runs if run not in self._ends and RunFolder(run.folder).summary.exists()]
