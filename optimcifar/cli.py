@@ -28,7 +28,7 @@ commands:
   test       measure the loss and accuracy of a checkpoint on the test images
   predict    write the class of every validation image to a table
   compare    train several configurations over several seeds: which is better, and how sure is that
-  sweep      train with many values of one or two hyperparameters: what is their influence
+  sweep      train with many values of one or two hyperparameters, and plot their effect
   tune       tune several configurations with equal budgets, then compare them on other seeds
   report     draw a comparison, a sweep or a study again, or compare folders of single runs
 

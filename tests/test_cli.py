@@ -39,6 +39,7 @@ BAD_INPUT = [
     ("fit --model.optimizer.learning 3", 2, "--model.optimizer.learning: torch.optim.SGD has no argument 'learning'"),
     ("fit --model.optimizer.lr fast", 2, "--model.optimizer.lr: expected float, got 'fast'"),
     ("fit --max_epochs 3", 2, "unrecognized arguments: --max_epochs 3; did you mean --trainer.max_epochs?"),
+    ("fit --lr 0.1", 2, "unrecognized arguments: --lr 0.1; did you mean --model.optimizer.lr?"),
     ("fit --model.optimizer.lr -1", 2, "Invalid learning rate: -1.0"),
     ("fit --model.lr_scheduler StepLR", 2, "--model.lr_scheduler.step_size is missing"),
     (

@@ -68,10 +68,10 @@ def with_seeds(design: Design, seeds: Seeds, max_seeds: int | None = None, until
 
 
 def chosen_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """Return the seeds, given their number or themselves.
+    """Return the seeds, given how many or which.
 
     Raises:
-        UsageError: they are neither, none, negative, or not different.
+        UsageError: there are none, one is negative, or two are equal.
     """
     if type(seeds) is int:
         chosen = tuple(range(seeds))

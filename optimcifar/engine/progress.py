@@ -26,7 +26,7 @@ class RunTable:
     The bar stays when it ends, with the number of finished runs and the time.
 
     Args:
-        runs: the runs; ``add`` and ``expect`` are for others that follow.
+        runs: the first runs; ``add`` and ``expect`` announce later ones.
     """
 
     def __init__(self, runs: Sequence[Run] = ()) -> None:
@@ -78,14 +78,15 @@ class RunTable:
         """
         for run in [run for run in ends if run not in self._ends]:
             self._ends[run] = ends[run]
-            self._console.print(f"{_ending(run, ends[run])}{self._count()}", soft_wrap=True)
+            # Above the bar it is broken between words; elsewhere it stays one line.
+            self._console.print(f"{_ending(run, ends[run])}{self._count()}", soft_wrap=self._live is None)
         if self._live:
             self._bar.update(self._task, completed=len(self._ends), total=self._expected, left=self._left())
             current = [run for run in self._runs if run not in self._ends and RunFolder(run.folder).summary.exists()]
             self._live.update(Group(self._table(current), self._bar) if current else self._bar, refresh=True)
 
     def _count(self) -> str:
-        """Say how many runs have ended where no bar shows it."""
+        """Return how many runs have ended, unless a bar shows it."""
         if self._live:
             return ""
         left = self._left()

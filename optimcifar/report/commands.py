@@ -38,13 +38,14 @@ def report(args: list[str]) -> int:
         UsageError: an option is wrong, or two runs are the same.
         RuntimeError: a folder holds no run, or a damaged one.
     """
+    options = _parser().parse_intermixed_args(args)
+
     from optimcifar.report.comparison import read_comparison
     from optimcifar.report.sweep.design import SweepDesign
     from optimcifar.report.sweep.results import read_sweep
     from optimcifar.report.tuning.design import TuningDesign
     from optimcifar.report.tuning.study import read_study
 
-    options = _parser().parse_intermixed_args(args)
     folders = [expand_home(folder) for folder in options.folders]
     out = expand_home(options.out or options.folders[0])
     kinds = {"sweep": SweepDesign.read(folders[0]), "study": TuningDesign.read(folders[0])}

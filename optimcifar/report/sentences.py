@@ -110,8 +110,8 @@ def methods(analysis: Analysis) -> list[str]:
     if analysis.gains:
         lines.append(
             f"Averaged weights (swa: equal weights, ema: exponential) are compared with the final weights of the same "
-            f"runs by the same tests: a second family of {count(len(analysis.gains), 'verdict')}, with Holm's "
-            f"{percent(FALSE_VERDICTS)} for itself."
+            f"runs by the same tests: a second family of {count(len(analysis.gains), 'verdict')}, with "
+            f"{percent(FALSE_VERDICTS)} (Holm) of its own."
         )
     return [*lines, *_intervals(analysis)]
 

@@ -25,7 +25,7 @@ _DIGITS = 3
 _EDGE = 0.1
 
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-_RANGE = re.compile(rf"\s*(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER})(?:\s*:\s*(?P<scale>log|linear))?\s*")
+_RANGE = re.compile(rf"\s*(?P<low>{_NUMBER})\s*\.\.(?!\.)\s*(?P<high>{_NUMBER})(?:\s*:\s*(?P<scale>log|linear))?\s*")
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,9 @@ def parse_dimension(key: str, text: str) -> Dimension:
     try:
         values = parse_values(text)
     except (yaml.YAMLError, ValueError) as error:
-        raise UsageError(f"{key}: cannot read the values in {text!r}; is a bracket or a quote missing?") from error
+        raise UsageError(
+            f"{key}: cannot read the values in {text!r}; is a bracket, a quote or a value missing?"
+        ) from error
     return choices_of(key, values)
 
 

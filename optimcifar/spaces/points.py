@@ -45,4 +45,6 @@ def settings(space: Space, own: Setting, number: int) -> list[Setting]:
         setting = {key: space[key].at(float(share)) for key, share in zip(space, point, strict=True)}
         if not any(all(are_equal(setting[key], other[key]) for key in space) for other in found):
             found.append(setting)
-    raise UsageError(f"the space has only {len(found)} settings, and {number} are to be tried: widen it, or try fewer")
+    raise UsageError(
+        f"the space has only {len(found)} settings, fewer than --trials {number}: widen it, or lower --trials"
+    )

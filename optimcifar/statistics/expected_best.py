@@ -1,4 +1,4 @@
-"""What a number of trials brings: the expected result of the best of them."""
+"""The expected result of the best of a number of trials."""
 
 from __future__ import annotations
 

@@ -89,7 +89,8 @@ class Parser(LightningArgumentParser):
         # jsonargparse wraps the error of a configuration, which is in plain words already.
         if ex and isinstance(ex.__cause__, UsageError):
             raise ex.__cause__
-        raise UsageError(usage_message(message, self._option_names())) from ex
+        # The argument of a class that people look for first; the parser lists those of no class.
+        raise UsageError(usage_message(message, {*self._option_names(), "model.optimizer.lr"})) from ex
 
     def _option_names(self) -> set[str]:
         """Return the names of all options, without dashes."""

@@ -1,4 +1,4 @@
-"""Lightning's LearningRateFinder: refuse what it would get wrong, and leave it out of a run that goes on."""
+"""Lightning's LearningRateFinder: refuse what it would get wrong, and leave it out of a resumed run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ USE_SWEEP = "leave it out, and choose the rate with optimcifar sweep"
 
 
 def rate_finders(trainer: Trainer) -> list[LearningRateFinder]:
-    """Return the finders that will work; ``Tuner.lr_find`` adds one, and Lightning skips all in a fast_dev_run."""
+    """Return the finders that will run; ``Tuner.lr_find`` adds one, and Lightning skips all in a fast_dev_run."""
     if trainer.fast_dev_run:  # type: ignore[attr-defined]
         return []
     return [callback for callback in callbacks_of(trainer) if isinstance(callback, LearningRateFinder)]
@@ -59,7 +59,7 @@ def forget_range_test(trainer: Trainer, rate: float | None) -> None:
 
 
 def leave_out_rate_finders(trainer: Trainer, rate: float | None) -> None:
-    """Remove the finders of a run that goes on: it has its rate, and a range test would drop the checkpoint's state.
+    """Remove the finders of a resumed run: it has its rate, and a range test would drop the checkpoint's state.
 
     Args:
         trainer: the trainer.
@@ -70,7 +70,7 @@ def leave_out_rate_finders(trainer: Trainer, rate: float | None) -> None:
     """
     finders = rate_finders(trainer)
     if rate is None and any(finder._update_attr for finder in finders):
-        raise UsageError(f"LearningRateFinder works in new runs only, and this one goes on: {USE_SWEEP}")
+        raise UsageError(f"LearningRateFinder works in new runs only, and this one is resumed: {USE_SWEEP}")
     trainer.callbacks = [callback for callback in callbacks_of(trainer) if callback not in finders]  # type: ignore[attr-defined]
 
 

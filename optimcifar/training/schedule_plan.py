@@ -102,7 +102,7 @@ def plan_rates(options: Sequence[str]) -> PlannedRates:
     if outcome.error:
         raise outcome.error
     if to_be_found:
-        raise UsageError("LearningRateFinder chooses the rate: it is not known before the run")
+        raise UsageError("LearningRateFinder chooses the rate: it is not known before training")
     if finder and planner.unit == "step":
         raise UsageError("BatchSizeFinder chooses the batch size: the number of steps is not known before the run")
     if not planner.rates:

@@ -26,9 +26,9 @@ examples:
 
 CONFIG is a YAML file; KEY=VALUE overrides one of its options. VALUES are a range,
 LOW..HIGH, or a list with commas. A range is on a log scale if both ends are positive
-and HIGH is 10 times LOW or more; LOW..HIGH:log and LOW..HIGH:linear choose. The
+and HIGH is 10 times LOW or more; LOW..HIGH:log and LOW..HIGH:linear set the scale. The
 configuration's own value is always tried too. All other options are passed to
-optimcifar fit for every run. Run the same command again to go on with what is unfinished."""
+optimcifar fit for every run. Run the same command again to continue where it stopped."""
 
 _TUNE_EXAMPLES = """\
 examples:
@@ -38,16 +38,16 @@ examples:
   optimcifar tune configs/*.yaml --space configs/spaces/cifar10.yaml --trials 16 --baseline sgd
 
 CONFIG is a YAML file; KEY=VALUE overrides one of its options, and KEY=LOW..HIGH or
-KEY=A,B,C is tried. A configuration without anything to try takes its section of
+KEY=A,B,C says what to try. A configuration without either takes its section of
 --space FILE, or its learning rate over three decades. All other options are passed to
-optimcifar fit for every run. Run the same command again to go on with what is unfinished."""
+optimcifar fit for every run. Run the same command again to continue where it stopped."""
 
 
 def _sweep_parser() -> UsageParser:
     parser = command_parser(
         "sweep",
         "CONFIG[:KEY=VALUE...] ... --over KEY=VALUES [options]",
-        "Train configurations with many values of one or two hyperparameters, and draw their influence.",
+        "Train configurations with many values of one or two hyperparameters, and plot their effect.",
         _SWEEP_EXAMPLES,
     )
     parser.add_argument(
@@ -63,15 +63,18 @@ def _tune_parser() -> UsageParser:
     parser = command_parser(
         "tune",
         "CONFIG[:KEY=VALUE...] ... [options]",
-        "Tune several configurations with equal budgets, then compare them on seeds of their own.",
+        "Tune several configurations with equal budgets, then compare them on other seeds.",
         _TUNE_EXAMPLES,
     )
     parser.add_argument(
-        "--trials", type=int, default=DEFAULT_TRIALS, help="settings to try of each (default: %(default)s)"
+        "--trials", type=int, default=DEFAULT_TRIALS, help="settings to try per configuration (default: %(default)s)"
     )
     parser.add_argument("--space", type=Path, metavar="FILE", help="what to try, such as configs/spaces/cifar10.yaml")
     parser.add_argument(
-        "--tuning_seeds", type=int, default=1, help="seeds of every trial; with 2 the report shows what a budget brings"
+        "--tuning_seeds",
+        type=int,
+        default=1,
+        help="seeds per trial; with 2 or more the report shows what fewer trials bring (default: %(default)s)",
     )
     parser.add_argument(
         "--seeds",
@@ -150,10 +153,14 @@ def _parse_over(texts: Iterable[str]) -> dict[str, Dimension]:
         if not key or not equals:
             raise UsageError(f"--over needs KEY=VALUES, such as model.optimizer.lr=1e-3..1; got {text!r}")
         if key in over:
-            raise UsageError(f"--over {key} stands twice: write all values with commas between them")
+            raise UsageError(
+                f"--over {key} is given twice: write all its values in one --over, with commas between them"
+            )
         over[key] = parse_dimension(f"--over {key}", values)
     if not 1 <= len(over) <= 2:
-        raise UsageError(f"--over KEY=VALUES is needed once or twice, got {len(over)}: model.optimizer.lr=1e-3..1")
+        raise UsageError(
+            f"--over must be given once or twice, such as --over model.optimizer.lr=1e-3..1; got {len(over)}"
+        )
     return over
 
 

@@ -18,13 +18,13 @@ from optimcifar.tuning.plan import TuningPlan
 
 
 def forecast(client: Client, plan: TuningPlan, design: TuningDesign, configurations: Mapping[str, str]) -> str:
-    """Describe the numbers of runs, and the time of those that have not ended, in a line.
+    """Describe the numbers of runs, and the time that the remaining ones take, in a line.
 
     Args:
         client: the cluster's client. It trains the first epoch of configurations without earlier runs.
         plan: the plan of the study.
         design: its design.
-        configurations: the configurations as they are, by name, resolved, as YAML.
+        configurations: the untuned configurations by name, resolved, as YAML.
 
     Raises:
         RuntimeError: training failed.
@@ -49,7 +49,7 @@ def _time(
     configurations: Mapping[str, str],
     finals: Sequence[Sequence[int]],
 ) -> str:
-    """Write how long the runs take that have not ended, with the fewest and with the most final seeds."""
+    """Write how long the remaining runs take, with the fewest and with the most final seeds."""
     seconds, workers, study = _seconds(client, plan, configurations), places(client), read_study(plan.out, design)
     left = [{name: _runs_left(study, name, seeds) for name in seconds} for seeds in finals]
     times = [sum(seconds[name] * number for name, number in own.items() if number) / workers for own in left]
@@ -57,13 +57,13 @@ def _time(
         return "without an end: a configuration has neither max_epochs nor max_steps"
     before = sum(run.status in ENDED for run in study.runs.values())
     if not sum(left[-1].values()):
-        return "all of which ended before"
+        return "all of which have ended"
     rest = f" for the rest ({count(before, 'run')} ended before)" if before else ""
     return f"about {_range([duration(time) for time in times])} on {count(workers, 'worker')}{rest}"
 
 
 def _runs_left(study: Study, name: str, final_seeds: Sequence[int]) -> int:
-    """Return how many runs of a configuration are not over; two settings have final runs before one is chosen."""
+    """Return how many runs of a configuration are left; until one setting is chosen, two count for final runs."""
     if missing := study.missing_tuning_runs_of(name):
         return missing + 2 * len(final_seeds)
     return sum(trial.missing(final_seeds) for trial in study.finalists if trial.configuration == name)

@@ -1,4 +1,4 @@
-"""The plan of a study: the configurations to tune, what is tried of each, and the runs."""
+"""The plan of a study: the configurations to tune, what is tried for each, and the runs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from optimcifar.spaces.values import are_equal, is_number, option_text
 from optimcifar.training.config_file import read_config
 from optimcifar.tuning.resolved import ResolvedConfiguration, with_followers
 
-#: Number of trials of each configuration unless another is asked for.
+#: Default number of trials per configuration.
 DEFAULT_TRIALS = 10
 
-# Without a space, the learning rate is tried this many times lower and higher: over three decades in all.
+# The default space: learning rates from this many times lower to this many times higher, three decades in all.
 _TIMES = 10**1.5
 
 
@@ -33,7 +33,7 @@ class TuningPlan:
 
     Attributes:
         entries: the configurations.
-        spaces: what is tried of each, and where that comes from, by name; nothing of those that take the default.
+        spaces: what is tried for each and where that comes from, by name; without those that take the default.
         trials: number of trials of each configuration.
         tuning_seeds: on how many seeds every trial runs.
         comparison: how the tuned settings are compared.
@@ -79,7 +79,7 @@ def make_plan(
     max_seeds: int | None,
     until: Until | None,
 ) -> TuningPlan:
-    """Plan a study from what the command was given.
+    """Plan a study from the command's arguments.
 
     Raises:
         UsageError: an argument is wrong.
@@ -97,7 +97,7 @@ def make_plan(
     check_target(target_acc)
     comparison = with_seeds(Design(names, baseline or names[0], target_acc), seeds, max_seeds, until)
     if max((*comparison.seeds, comparison.most_seeds - 1)) >= FIRST_TUNING_SEED:
-        raise UsageError(f"--seeds must be below {FIRST_TUNING_SEED}: settings are chosen on the seeds from there on")
+        raise UsageError(f"--seeds must be below {FIRST_TUNING_SEED}: the seeds from there on are for tuning")
     spaces = _file_spaces(space, texts, names) if space else {}
     spaces |= {name: (dimensions, "the command") for name, dimensions in zip(names, own, strict=True) if dimensions}
     return TuningPlan(
@@ -106,7 +106,7 @@ def make_plan(
 
 
 def tuning_space(plan: TuningPlan, name: str, configuration: ResolvedConfiguration) -> TuningSpace:
-    """Return what is tried of a configuration, and its trials.
+    """Return a configuration's space, and its trials.
 
     Args:
         plan: the plan.
@@ -129,7 +129,7 @@ def tuning_space(plan: TuningPlan, name: str, configuration: ResolvedConfigurati
 
 
 def refuse_changed_spaces(design: TuningDesign, before: TuningDesign, out: Path) -> None:
-    """Refuse to go on with a study in which something else was tried; more trials and seeds only add runs.
+    """Refuse to continue a study with another space; more trials and seeds only add runs.
 
     Args:
         design: what is to be tried.
@@ -137,7 +137,7 @@ def refuse_changed_spaces(design: TuningDesign, before: TuningDesign, out: Path)
         out: the folder.
 
     Raises:
-        UsageError: a space, a configuration's own setting, or the number of trials or seeds was another one.
+        UsageError: a space, a configuration's own setting, or the number of trials or seeds has changed.
     """
     elsewhere = "choose another --out"
     for name, now in design.spaces.items():
@@ -164,7 +164,7 @@ def _change(now: TuningSpace, then: TuningSpace) -> str | None:
 
 
 def _without_ranges(configs: Iterable[str]) -> tuple[list[str], list[dict[str, Dimension]]]:
-    """Return entries without what is to be tried, and what is."""
+    """Split entries into configurations and what to try for each."""
     texts: list[str] = []
     found: list[dict[str, Dimension]] = []
     for config in configs:
@@ -177,7 +177,7 @@ def _without_ranges(configs: Iterable[str]) -> tuple[list[str], list[dict[str, D
 
 
 def _file_spaces(file: Path, texts: Sequence[str], names: Sequence[str]) -> dict[str, tuple[dict[str, Dimension], str]]:
-    """Return the spaces in a file; a section belongs to a configuration's name, or to that of its file."""
+    """Return the spaces in a file; a section is named after a configuration, or after its file."""
     sections = read_config(expand_home(file))[1]
     paths = [split_entry(text)[0] for text in texts]
     _refuse_unknown_sections(file, sections, names, paths)
@@ -198,7 +198,7 @@ def _refuse_unknown_sections(
         if section not in known:
             near = difflib.get_close_matches(str(section), known, n=1)
             meant = f"; did you mean {near[0]}?" if near else ""
-            raise UsageError(f"{file}: there is no configuration {section}{meant}")
+            raise UsageError(f"{file}: section {section} is not the name of a configuration{meant}")
 
 
 def _default_space(name: str, configuration: ResolvedConfiguration) -> dict[str, Dimension]:

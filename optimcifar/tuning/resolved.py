@@ -12,7 +12,7 @@ from optimcifar.errors import UsageError
 from optimcifar.spaces.points import Setting
 from optimcifar.spaces.values import is_number
 
-#: The option that is tuned unless another is named.
+#: The option that is tuned by default.
 LEARNING_RATE = "model.optimizer.lr"
 
 # Schedules with a greatest rate set all rates themselves: the optimizer's alone would change nothing.
@@ -95,7 +95,7 @@ def refuse_without_validation(name: str, configuration: ResolvedConfiguration) -
     """
     for key in ("data.val_size", "trainer.limit_val_batches"):
         if configuration.get(key) == 0:
-            raise UsageError(f"{name}: {key} is 0, and settings are compared by their validation accuracy")
+            raise UsageError(f"{name}: {key} is 0, but settings are compared by their validation accuracy")
 
 
 def with_followers(setting: Setting, followers: Mapping[str, Follower]) -> Setting:

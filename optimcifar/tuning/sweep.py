@@ -49,7 +49,7 @@ class SweepPlan:
     scheduler: str | None = None
 
     def runs(self, entries: Sequence[Entry], seeds: Iterable[int]) -> list[Run]:
-        """Return the runs of some entries; nothing is chosen for good, so they are not tested."""
+        """Return the runs of some entries, which are not tested: a sweep explores, and decides nothing."""
         return plan_runs(entries, seeds, self.options, self.out, are_tested=False)
 
 
@@ -97,7 +97,7 @@ def _points(client: Client, plan: SweepPlan) -> tuple[SweepDesign, list[Entry]]:
 
 
 def _for_options(over: Mapping[str, Dimension], resolved: Sequence[ResolvedConfiguration]) -> dict[str, Dimension]:
-    """Return what is tried, without whole numbers only where an option of any configuration takes all."""
+    """Return what is tried; a range is not of whole numbers only if any configuration's option is a float."""
     found = dict(over)
     for configuration in resolved:
         found = {key: for_option(dimension, configuration.own([key])[key]) for key, dimension in found.items()}
@@ -118,7 +118,7 @@ def _values(dimension: Dimension, own: Any, points: int) -> list[Any]:
 
 
 def _check(client: Client, runs: list[Run], first: int) -> None:
-    """Refuse values that cannot be used, points that are the same, and a folder that has runs with other settings.
+    """Refuse values that cannot be used, points that are equal, and a folder that has runs with other settings.
 
     Args:
         client: the cluster's client.

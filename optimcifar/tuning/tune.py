@@ -1,4 +1,4 @@
-"""Tune configurations with equal budgets, then compare them on seeds by which nothing was chosen."""
+"""Tune configurations with equal budgets, then compare them on fresh seeds."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _tuning(plan: TuningPlan) -> Iterator[_Tuning]:
 
 
 def _refuse_unknown_options(client: Client, plan: TuningPlan, resolved: Mapping[str, ResolvedConfiguration]) -> None:
-    """Refuse to try what is no option of ``fit``, in the words of ``fit``."""
+    """Refuse to tune an option that ``fit`` does not have, with the message of ``fit``."""
     entries = []
     for entry in plan.entries:
         tried, _ = plan.spaces.get(entry.name, ({}, ""))
@@ -81,10 +81,10 @@ def _refuse_unknown_options(client: Client, plan: TuningPlan, resolved: Mapping[
 
 
 def _after(design: TuningDesign, plan: TuningPlan) -> TuningDesign:
-    """Return the design with its looks counted: results that the folder holds may have led to it.
+    """Return the design with its looks counted: earlier final results in the folder may have led to it.
 
     Raises:
-        UsageError: something else was tried in the same folder.
+        UsageError: a different space was tried in the same folder.
     """
     before = TuningDesign.read(plan.out)
     if before is None:
@@ -107,7 +107,7 @@ class _Tuning:
         client: the cluster's client.
         plan: the plan.
         design: how the configurations are tuned and compared.
-        configurations: the configurations as they are, by name, resolved, as YAML.
+        configurations: the untuned configurations by name, resolved, as YAML.
         ends: how the runs ended.
     """
 
@@ -119,7 +119,7 @@ class _Tuning:
 
     @property
     def study(self) -> Study:
-        """What there is so far."""
+        """The results so far."""
         return read_study(self.plan.out, self.design)
 
     def check(self) -> None:
@@ -180,12 +180,12 @@ class _Tuning:
         return self.plan.trial(entry, self.design.spaces[name], number)
 
     def _final_entries(self, study: Study, names: Collection[str]) -> list[Entry]:
-        """Return the entries of the chosen settings, and of the configurations' own where these are others."""
+        """Return the entries of the chosen settings, and of the configurations' own where they differ."""
         numbers = {name: {study.chosen[name].number, 0} for name in names if name in study.chosen}
         return [self._trial_entry(name, number) for name, own in numbers.items() for number in sorted(own)]
 
     def _choices(self, study: Study) -> Iterator[str]:
-        """Yield a line on what is chosen of each configuration.
+        """Yield a line on the choice for each configuration.
 
         Raises:
             RuntimeError: nothing can be compared, because no trial of the baseline has a result.
@@ -196,8 +196,8 @@ class _Tuning:
                 yield f"{name}: no trial has a result"
             elif trial.number:
                 values = ", ".join(f"{key}={option_text(value)}" for key, value in trial.setting.items())
-                yield f"{name}: trial {trial.number} is chosen, {values}"
+                yield f"{name}: chose trial {trial.number}, {values}"
             else:
-                yield f"{name}: its own setting is chosen"
+                yield f"{name}: kept its own setting"
         if (baseline := self.design.comparison.baseline) not in study.chosen:
             raise RuntimeError(f"no trial of {baseline} has a result, and all others are compared with it")

@@ -23,7 +23,7 @@ _WIDTH = 120  # characters of a comment
 def write_tuned(client: Client, plan: TuningPlan, study: Study) -> None:
     """Write a complete configuration for each chosen setting, with a comment on where it comes from.
 
-    It leaves out what is so by default, and folders below the current one are relative to it, as in the shipped ones.
+    Defaults are left out, and paths below the current folder are relative, as in the shipped configurations.
     """
     names = [entry.name for entry in plan.entries if entry.name in study.chosen]
     entries = {entry.name: entry for entry in plan.entries}
@@ -42,7 +42,7 @@ def _comment(line: str) -> str:
 
 
 def _shortened(tree: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:
-    """Return a configuration without options that are as by default; those of optimizer, schedule and data stay."""
+    """Return a configuration without options at their defaults; those of optimizer, schedule and data stay."""
     kept = {name: value for name, value in tree.items() if value is not None}
     for group in ("trainer", "model"):
         changed = {key: value for key, value in tree[group].items() if value != default[group][key]}

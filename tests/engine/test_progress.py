@@ -78,6 +78,13 @@ def test_an_ended_run_shows_what_was_measured(capsys: pytest.CaptureFixture[str]
     assert "sgd seed 0: diverged, 4.0 s of training" in out
 
 
+def test_lines_are_broken_between_words(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    run = planned("sgd")
+    make_run(run.folder, 0, [0.25, 0.5], status="diverged")
+    assert "sgd seed 0: diverged, train\nloss 1.8000" in screen(shown(run, {run: RunEnd("diverged")}, capsys))
+
+
 def test_an_error_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     run = planned("sgd")
     out = shown(run, {run: RunEnd("failed", "no [/dev/shm] left, got [1, 2] :boom:")}, capsys)

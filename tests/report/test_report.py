@@ -191,7 +191,7 @@ def test_averages_are_compared_with_the_weights_of_the_same_runs(optimcifar: Com
     # Two averages, two comparisons: scipy.stats.t.ppf(1 - 0.025 / 2, 2) * 0.001 / sqrt(3), worked out beforehand
     assert float(sgd["swa_gain_low"]) == pytest.approx(0.05 - 6.2053 * 0.001 / 3**0.5, abs=1e-5)
     assert "+0.050 [+0.046, +0.054] better" in (tmp_path / "out" / "summary.md").read_text()
-    assert "a second family of 2 verdicts, with Holm's 5 % for itself." in (tmp_path / "out" / "summary.md").read_text()
+    assert "a second family of 2 verdicts, with 5 % (Holm) of its own." in (tmp_path / "out" / "summary.md").read_text()
     assert "swa" in (tmp_path / "out" / "averages.svg").read_text()
 
 

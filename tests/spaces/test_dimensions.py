@@ -38,7 +38,7 @@ def range_of(text: str) -> Range:
         ("0.5..1", Range(0.5, 1.0, "linear")),
         ("0.07..0.7", Range(0.07, 0.7, "log")),  # their ratio as floats is less than 10
         ("0.07..0.69", Range(0.07, 0.69, "linear")),
-        (".1...5", Range(0.1, 0.5, "linear")),
+        (".1.. .5", Range(0.1, 0.5, "linear")),
         ("-1..1", Range(-1, 1, "linear", whole=True)),
         ("-3.5..-1", Range(-3.5, -1.0, "linear")),
         ("+1E+2..1e+3", Range(100.0, 1000.0, "log")),
@@ -63,16 +63,27 @@ def test_range_or_choices(text: str, expected: Dimension) -> None:
     [
         ("2..1", "LOW must be less than HIGH"),
         ("1..1", "LOW must be less than HIGH"),
-        ("1...5", "LOW must be less than HIGH"),
         ("0..1:log", "both ends of a range on a log scale must be positive"),
         ("-1..1:log", "both ends of a range on a log scale must be positive"),
         ("1..1e400", "the ends of a range must be finite"),
         *(
             (text, "must be a range such as .*, or several values; got '")
-            for text in ("1..2:wrong", "1..", "..1", "1....2", "a..b", "nan..1", "1..inf", "true..false", "null..1")
+            for text in (
+                "1..2:wrong",
+                "1..",
+                "..1",
+                "1...2",
+                "1e-3...1",
+                "1....2",
+                "a..b",
+                "nan..1",
+                "1..inf",
+                "true..false",
+                "null..1",
+            )
         ),
         *((text, "or several values; got '") for text in ("", " ", "0.1", "word", "1,", "[1,2]", "1..2:log:linear")),
-        *((text, "is a bracket or a quote missing") for text in ("[1,2", "1]", "1,,2", "'a,b")),
+        *((text, "is a bracket, a quote or a value missing") for text in ("[1,2", "1]", "1,,2", "'a,b")),
         *((text, "all values must differ") for text in ("1,1.0", "1,2,1e0", "a,b,a", "[1],[1.0]", "null,~")),
         *((text, "numbers must be finite") for text in ("1,.nan", ".inf,1", "1,1e400", f"1,1e{'9' * 9}")),
     ],

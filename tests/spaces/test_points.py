@@ -56,7 +56,7 @@ def test_a_small_space_is_tried_completely_and_then_refused() -> None:
     every = [(depth, nesterov) for depth in (1, 2, 3) for nesterov in (False, True)]
     found = settings(small, own, 6)
     assert sorted((setting["depth"], setting["nesterov"]) for setting in found) == every
-    with pytest.raises(UsageError, match="the space has only 6 settings, and 7 are to be tried"):
+    with pytest.raises(UsageError, match="the space has only 6 settings, fewer than --trials 7"):
         settings(small, own, 7)
     outside = {"depth": 9, "nesterov": False}
     assert settings(small, outside, 7)[0] == outside

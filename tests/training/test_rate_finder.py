@@ -198,7 +198,7 @@ def test_run_goes_on_at_the_rate_that_it_found_and_its_configuration_finds_it_ag
     assert list(tmp_path.iterdir()) == [tmp_path / "lightning_logs"]
     longer = optimcifar("fit", "--ckpt_path", runs[1] / "checkpoints/last.ckpt", "--trainer.max_epochs=3", *finder)
     assert longer.status == 2
-    assert "LearningRateFinder works in new runs only, and this one goes on: leave it out" in longer.err
+    assert "LearningRateFinder works in new runs only, and this one is resumed: leave it out" in longer.err
     planned = optimcifar(
         "schedule",
         "--config",

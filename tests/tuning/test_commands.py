@@ -15,13 +15,16 @@ OVER = ["--over", "model.optimizer.lr=1e-3..1"]
     ("arguments", "message"),
     [
         (["sweep", *OVER], "name the configurations to sweep"),
-        (["sweep", "sgd.yaml"], "--over KEY=VALUES is needed once or twice, got 0: model.optimizer.lr=1e-3..1"),
+        (["sweep", "sgd.yaml"], "--over must be given once or twice, such as --over model.optimizer.lr=1e-3..1; got 0"),
         (
             ["sweep", "sgd.yaml", "--over", "lr"],
             "--over needs KEY=VALUES, such as model.optimizer.lr=1e-3..1; got",
         ),
-        (["sweep", "sgd.yaml", *OVER, *OVER], "--over model.optimizer.lr stands twice"),
-        (["sweep", "sgd.yaml", "--over", "a=1,2", "--over", "b=1,2", "--over", "c=1,2"], "once or twice, got 3"),
+        (["sweep", "sgd.yaml", *OVER, *OVER], "--over model.optimizer.lr is given twice"),
+        (
+            ["sweep", "sgd.yaml", "--over", "a=1,2", "--over", "b=1,2", "--over", "c=1,2"],
+            "once or twice, such as --over model.optimizer.lr=1e-3..1; got 3",
+        ),
         (
             ["sweep", "sgd.yaml", "--over", "a=1"],
             "--over a must be a range such as 1e-3..1",

@@ -112,13 +112,13 @@ def test_arguments_of_callbacks_are_found_in_the_last_that_has_them() -> None:
         (
             ["sgd.yaml"],
             {"seeds": [0, 1000]},
-            "--seeds must be below 1000: settings are chosen on",
+            "--seeds must be below 1000: the seeds from there on are for tuning",
         ),
         (["sgd.yaml", "adam.yaml"], {"seeds": "auto", "max_seeds": 1001}, "--seeds must be below 1000"),
         (
             ["sgd.yaml"],
             {"space": "{sdg: {model.optimizer.lr: 1e-3..1}}"},
-            "no configuration sdg; did you mean sgd?",
+            "section sdg is not the name of a configuration; did you mean sgd?",
         ),
         (["sgd.yaml"], {"space": "{sgd: 0.1}"}, "sgd must be a mapping of options to ranges"),
         (["sgd.yaml"], {"space": "{sgd: {model.optimizer.lr: 1..0}}"}, "LOW must be less than HIGH"),
@@ -142,7 +142,7 @@ def test_a_section_for_a_configuration_that_is_not_tuned_is_ignored() -> None:
 
 
 def test_spaces_that_are_too_small_are_refused_with_their_name() -> None:
-    with pytest.raises(UsageError, match="sgd: the space has only 3 settings, and 10 are to be tried"):
+    with pytest.raises(UsageError, match="sgd: the space has only 3 settings, fewer than --trials 10"):
         tuning_space(planned("sgd.yaml:model.optimizer.nesterov=true,false"), "sgd", resolved(ONE_CYCLE))
 
 

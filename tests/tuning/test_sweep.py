@@ -40,7 +40,7 @@ def test_points_are_evenly_spaced_with_the_configurations_own_among_them(cluster
     names = ["sgd-lr=0.001", "sgd", "sgd-lr=0.1", "sgd-lr=1.0"]
     assert [point.entry for point in found.points] == names
     assert [(run.name, run.seed) for run in cluster.trained] == [(name, seed) for seed in (0, 1) for name in names]
-    assert not any(run.is_tested for run in cluster.trained)  # nothing is chosen for good
+    assert not any(run.is_tested for run in cluster.trained)  # a sweep decides nothing
     assert not list(OUT.rglob("*.test.json"))
 
 
@@ -96,7 +96,7 @@ def test_sweep_goes_on_and_refuses_to_mix(cluster: FakeCluster, capsys: pytest.C
 
 
 def test_sweep_without_validation_images_is_refused(cluster: FakeCluster) -> None:
-    with pytest.raises(UsageError, match=r"sgd: data.val_size is 0, and settings are"):
+    with pytest.raises(UsageError, match=r"sgd: data.val_size is 0, but settings are"):
         design(over={LR: "0.1,1"}, options=("--data.val_size", "0"))
     assert not OUT.exists()
 

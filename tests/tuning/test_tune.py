@@ -189,7 +189,7 @@ def test_plan_says_what_the_study_takes_and_writes_nothing(cluster: FakeCluster)
         "2 configurations x (10 x 2 + 1 x 3) tuning runs + 2 x 2 x 5 to 20 final runs = 66 to 126 runs, about"
     )
     finished(seeds=5)
-    assert tune.describe(planned(seeds=5)).endswith("= 52 runs, all of which ended before")
+    assert tune.describe(planned(seeds=5)).endswith("= 52 runs, all of which have ended")
 
 
 def test_seeds_on_demand_go_to_both_settings_of_undecided_configurations(cluster: FakeCluster) -> None:

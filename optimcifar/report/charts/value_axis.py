@@ -12,8 +12,11 @@ from optimcifar.report.labels import value_text
 from optimcifar.spaces.dimensions import Scale
 from optimcifar.spaces.values import are_equal
 
-# Values beside an axis stand upright if all of them together have more characters.
+# The labels of an axis are vertical if together they have more characters than this.
 _UPRIGHT = 60
+
+# As the ``format`` of a linear axis, Vega would cut ~g to the digits by which ticks differ: 2e+1, 3e+1.
+_NUMBER = "format(datum.value, '~g')"
 
 
 class ValueAxis:
@@ -56,9 +59,9 @@ class ValueAxis:
             upright = sum(map(len, self.labels)) > _UPRIGHT
             axis = alt.Axis(labelAngle=-90 if upright else 0, labelLimit=160)
             return alt.X(f"{field}:N", title=self.title, sort=None, scale=alt.Scale(domain=self.labels), axis=axis)
-        kind, axis = {}, alt.Axis(format="~g", tickCount=8)
+        kind, axis = {}, alt.Axis(labelExpr=_NUMBER, tickCount=8)
         if self._scale == "log":
-            kind, axis = self._log_scale(), alt.Axis(format="~g", values=self._ticks())
+            kind, axis = self._log_scale(), alt.Axis(labelExpr=_NUMBER, values=self._ticks())
         scale = alt.Scale(domain=[self._values[0], self._values[-1]], nice=False, padding=14, **kind)
         return alt.X(f"{field}:Q", title=self.title, scale=scale, axis=axis)
 
@@ -77,7 +80,7 @@ class ValueAxis:
         kind = {} if self._scale == "linear" else self._log_scale()
         scale = alt.Scale(domain=[self._values[0], self._values[-1]], scheme=scheme, **kind)
         ticks = self._ticks() if self._scale == "log" else alt.Undefined
-        legend = alt.Legend(orient="bottom", format="~g", values=ticks)
+        legend = alt.Legend(orient="bottom", labelExpr=_NUMBER, values=ticks)
         return alt.Color(f"{field}:Q", title=self.title, scale=scale, legend=legend)
 
     def _position(self, value: Any) -> int:

@@ -23,13 +23,13 @@ from optimcifar.statistics.near_best import FEWEST_SEEDS_SHARED, near_best
 
 
 class PointAnalysis(Analysis):
-    """The analysis of one configuration: what ``Analysis`` calls configurations are its points, by their entries."""
+    """The analysis of one configuration's points: ``Analysis`` takes each for a configuration, named by its entry."""
 
     @cached_property
     def best(self) -> BestSet:
         """The points among which the best one is; see ``near_best``, which needs values of the same seeds.
 
-        Points of which a run collapsed are not compared: their spread is another one.
+        Points with a collapsed run are not compared, because their spread differs.
         """
         values = {name: _finite(self.values(name)) for name in self.names}
         reasons = {name: "a run collapsed" for name in values if self.collapsed[name]}
@@ -200,7 +200,7 @@ class Sweep:
 
     @cached_property
     def values(self) -> dict[str, list[Any]]:
-        """The values of all points by hyperparameter: numbers first and sorted in a range, else as they were named."""
+        """The values of all points by hyperparameter: numbers in ascending order, others as they were given."""
         return {key: self._values(key) for key in self.design.keys}
 
     @cached_property

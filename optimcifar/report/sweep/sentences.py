@@ -15,10 +15,10 @@ from optimcifar.statistics.near_best import FEWEST_SEEDS_SHARED
 from optimcifar.statistics.stages import FALSE_VERDICTS
 from optimcifar.text import conjunction, count, percent
 
-# From so many neighbouring values on, they are written as a range.
+# At least this many neighbouring values are written as a range.
 _RANGE_FROM = 3
 
-# A sentence names at most so many settings of two hyperparameters.
+# A sentence names at most this many settings of two hyperparameters.
 _MOST = 3
 
 
@@ -37,10 +37,10 @@ def methods(sweep: Sweep) -> list[str]:
     return [
         *lines,
         "The best is the value with the highest mean validation accuracy after the last epoch. The other values of a "
-        f"configuration are compared with it by one-sided t-tests, paired by seed, {percent(FALSE_VERDICTS)} shared "
-        "among them. Neighbouring values scatter alike, so their spread is estimated from all of them together. Values "
-        "of which a run collapsed, because it diverged or ended at chance level, are left out. A run that diverged "
-        "counts as at chance level.",
+        f"configuration are compared with it by one-sided t-tests, paired by seed, at {percent(FALSE_VERDICTS)} "
+        "divided by their number. Neighbouring values scatter alike, so their spread is estimated from all of them "
+        "together. Values with a run that diverged or ended at chance level are left out. In means, a run that "
+        "diverged counts as at chance level.",
         "The highest of several means is a little too high, because it was chosen for being the highest. To report a "
         "best value, run it again with other seeds.",
         f"Intervals: {percent(LEVEL)}, Student's t over seeds, those of accuracies cut to 0 and 1.",
@@ -86,12 +86,13 @@ def _equals(sweep: Sweep, response: Response, best: Tried) -> list[str]:
         is_within = len(around) == 3 and all(tried in response.members for tried in around)
         which = _spans(sweep, response, response.members if is_within else others)
         return [f"Cannot be told from the best: {which}.", *left_out]
-    all_others = "All other values that can be compared" if reasons else "All other values"
+    left_out_any = len(response.analysis.best.below) < len(response.points) - 1
+    all_others = "All other values that can be compared" if left_out_any else "All other values"
     return [f"{all_others} are shown to be below it.", *left_out]
 
 
 def _not_comparable(response: Response) -> dict[str, str]:
-    """Return why points could not be compared with the best, without those of which another sentence tells."""
+    """Return why points could not be compared with the best, except those that another sentence is about."""
     reasons = response.analysis.best.not_comparable
     return {
         tried.name: reasons[tried.point.entry]
@@ -110,7 +111,7 @@ def _own(sweep: Sweep, response: Response, best: Tried) -> list[str]:
     line = f"The file's own {values}, {own.name}"
     if _all_did(own):
         return [f"{line}, collapsed in every run."]
-    verdicts = {True: "not told from the best", False: "shown to be below the best"}
+    verdicts = {True: "which cannot be told from the best", False: "shown to be below the best"}
     compared = own.is_among_best or own.point.entry in response.analysis.best.below
     verdict = f", {verdicts[own.is_among_best]}" if compared else ""
     has = "has" if values == "value" else "have"
@@ -147,13 +148,13 @@ def _further(dimension: Dimension, tried: Sequence[float], value: float) -> Rang
 def _collapses(sweep: Sweep, response: Response) -> list[str]:
     """Say where all or some runs diverged or ended at chance."""
     ended = [tried for tried in response.points if tried.ended]
-    lines = [f"At {where}, every run {_what(points)}." for where, points in _all_collapsed(sweep, response, ended)]
+    lines = [f"Every run {_what(points)} with {where}." for where, points in _all_collapsed(sweep, response, ended)]
     some: dict[str, list[Tried]] = {}
     for tried in ended:
         if 0 < tried.collapsed < len(tried.ended):
             text = f"{tried.collapsed} of {count(len(tried.ended), 'run')} {_what([tried])}"
             some.setdefault(text, []).append(tried)
-    return [*lines, *(f"At {_spans(sweep, response, points)}, {text}." for text, points in some.items())]
+    return [*lines, *(f"{text} with {_spans(sweep, response, points)}." for text, points in some.items())]
 
 
 def _all_collapsed(sweep: Sweep, response: Response, ended: Sequence[Tried]) -> list[tuple[str, list[Tried]]]:

@@ -22,7 +22,7 @@ _NAME: Column[str] = Column("configuration", str, str)
 
 @dataclass(frozen=True)
 class Tried:
-    """A hyperparameter of a configuration, and what was tried of it."""
+    """A hyperparameter of a configuration, and what was tried for it."""
 
     configuration: str
     key: str
@@ -52,11 +52,14 @@ def verdict_of_gain(study: Study, name: str) -> str:
 
 def _tuned_note(study: Study) -> str:
     seeds = len(study.design.candidate_seeds)
-    return (
+    note = (
         "Own → tuned value of each hyperparameter. Accuracies of the own and the tuned setting are over the final "
-        f"seeds; that over {seeds} tuning seeds, by which the setting was chosen, is likely too high. At an edge: in "
-        "the lowest or highest tenth of its range, or outside of it, and what to try next."
+        f"seeds. The setting was chosen by its accuracy over {seeds} tuning seeds, so that one is likely too high."
     )
+    edge = (
+        " At an edge: tuned values in the lowest or highest tenth of their range or outside it, and what to try next."
+    )
+    return note + edge if edges(study) else note
 
 
 def _tuned_columns(study: Study) -> list[Column[str]]:

@@ -17,13 +17,13 @@ _FILE = "tuning.json"
 #: The first of the seeds on which settings are chosen. Those on which they are judged are lower.
 FIRST_TUNING_SEED = 1000
 
-#: So many of the best settings are tried again, until each has as many seeds.
+#: How many of the best settings are tried again, and how many seeds each of them has in the end.
 CANDIDATES, CANDIDATE_SEEDS = 3, 3
 
 
 @dataclass(frozen=True)
 class TuningSpace:
-    """What is tried of a configuration.
+    """What is tried for a configuration.
 
     Attributes:
         space: what may be tried, by hyperparameter, which is an option of ``fit`` without its dashes.

@@ -31,9 +31,9 @@ def is_expectable(study: Study) -> bool:
 
 
 def expectations(study: Study) -> dict[str, Expectation]:
-    """Return the expected best of each configuration's trials; nothing if some have less than two seeds.
+    """Return the expected best of each configuration's trials; nothing if a trial lacks a seed.
 
-    Each seed ranks the trials once, and the mean over the other ones is what they are worth; then the mean over all.
+    Each seed ranks the trials once, and the mean over the other seeds measures them. The results are averaged.
     """
     if not is_expectable(study):
         return {}

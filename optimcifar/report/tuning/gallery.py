@@ -41,7 +41,7 @@ def tuning_gain(style: Style, study: Study) -> Figure | None:
         seeds = paired(study.comparison.values(name), study.own_comparison.values(name), found)
         rows.append(Row(name, name, found, seeds))
     title = f"{MEASURES[study.comparison.measure].capitalize()}: tuned setting minus the configuration's own"
-    notes = ["Seeds that chose nothing. Mean and interval of the paired differences; a dot per seed."]
+    notes = ["On the final seeds, which chose nothing: mean and interval of the paired differences; a dot per seed."]
     return forest("tuning_gain", title, notes, style, rows)
 
 
@@ -68,7 +68,7 @@ def expected_best(style: Style, study: Study) -> Figure | None:
     return Figure(
         "expected_best",
         "Expected validation accuracy of the best of B trials",
-        ["Each tuning seed ranks the trials in turn, and the others measure the best one. Minutes: of all B."],
+        ["Each tuning seed ranks the trials in turn, and the others measure the best one. Minutes: all B together."],
         panels,
         {"expected_best": data},
         context=run_context(runs, count(len(study.design.trial_seeds), "tuning seed")),

@@ -39,7 +39,9 @@ def _brought(gains: dict[str, Difference]) -> list[str]:
     }
     lines = [f"Tuning brought {conjunction(decided)}."] if decided else []
     if open_ones:
-        lines.append(f"The tuned setting is not shown to differ from the own one for {conjunction(open_ones)}.")
+        lines.append(
+            f"The tuned setting is not shown to differ from the configuration's own for {conjunction(open_ones)}."
+        )
     if withheld:
         lines.append(f"No verdict on what tuning brought for {'; '.join(grouped(withheld))}.")
     return lines
@@ -61,10 +63,10 @@ def study_methods(study: Study) -> list[str]:
 def _trials(study: Study) -> str:
     design = study.design
     return (
-        f"Every configuration had the same budget: {count(design.trials, 'trial')}, all of full length, with "
+        f"Every configuration had the same budget: {count(design.trials, 'full-length trial')} with "
         f"{_seeds(design.trial_seeds)}. Trial 0 is the configuration's own setting. The others are quasi-random points "
-        "of its space (scipy.stats.qmc.Halton, scrambled), which were fixed before the first run; configurations with "
-        "equally many hyperparameters have the same points."
+        "of its space (scipy.stats.qmc.Halton, scrambled), fixed before the first run; configurations with the same "
+        "number of hyperparameters have the same points."
     )
 
 
@@ -73,8 +75,8 @@ def _choice(study: Study) -> str:
     more = design.candidate_seeds[len(design.trial_seeds) :]
     again = f"were trained again with {_seeds(more)}" if more else "are the candidates"
     return (
-        f"The {design.candidates} trials with the highest final validation accuracy {again}, and the highest mean over "
-        f"{_seeds(design.candidate_seeds)} was chosen. A run that diverged counts as chance level."
+        f"The {design.candidates} trials with the highest final validation accuracy {again}, and the one with the "
+        f"highest mean over {_seeds(design.candidate_seeds)} was chosen. A run that diverged counts as chance level."
     )
 
 
@@ -91,7 +93,7 @@ def _family(study: Study) -> list[str]:
         return []
     return [
         f"Tuned settings are compared with the configurations' own by the same tests, paired by seed: a family of "
-        f"{count(changed_ones, 'verdict')}, with Holm's {percent(FALSE_VERDICTS)} for itself."
+        f"{count(changed_ones, 'verdict')}, with {percent(FALSE_VERDICTS)} (Holm) of its own."
     ]
 
 
@@ -100,7 +102,7 @@ def _expected_best(study: Study) -> list[str]:
     if is_expectable(study):
         return []
     if study.design.tuning_seeds > 1:
-        return [f"{what} is not drawn: some trials have no result with some seed."]
+        return [f"{what} is not drawn: some trials have no result for some seed."]
     more = len(study.design.spaces) * (study.design.trials - study.design.candidates)
     cost = f", about {count(more, 'more run')}" if more else ""
     return [f"{what} needs a second seed for every trial: --tuning_seeds 2{cost}."]
@@ -158,9 +160,9 @@ def provenance(study: Study, name: str) -> list[str]:
             f"{key}: {option_text(value)}, its own value {option_text(own.trials[0][key])}"
             for key, value in trial.setting.items()
         ),
-        f"Space, from {source(own.source)}: {_space(own.space)}",
-        f"Mean final validation accuracy {trial.mean(seeds):.4f} over {_seeds(sorted(trial.values(seeds)))}, by which "
-        "it was chosen: that of new seeds is likely lower.",
+        f"Space ({source(own.source)}): {_space(own.space)}",
+        f"Mean final validation accuracy {trial.mean(seeds):.4f} over {_seeds(sorted(trial.values(seeds)))}. It was "
+        "chosen by this value, so new seeds will likely give a lower one.",
         *(edge.sentence(edge.key) for edge in edges(study) if edge.configuration == name),
         f"{circumstances(Analysis(trial.tuning_runs, name))}.",
     ]

@@ -46,7 +46,7 @@ class Trial:
         return [run for seed, run in sorted(self.runs.items()) if seed < FIRST_TUNING_SEED]
 
     def missing(self, seeds: Iterable[int]) -> int:
-        """Return with how many of the seeds it has no run that is over, with a result or without."""
+        """Return how many of the seeds have no run that is over; one that failed is over."""
         return sum(seed not in self.runs or self.runs[seed].status not in (*ENDED, "failed") for seed in seeds)
 
     def value(self, seed: int) -> float:
@@ -63,11 +63,11 @@ class Trial:
         return run.final("val_acc")
 
     def values(self, seeds: Sequence[int]) -> dict[int, float]:
-        """Return the values of those of the seeds that have one."""
+        """Return the values by seed, without seeds that have none."""
         return {seed: value for seed in seeds if math.isfinite(value := self.value(seed))}
 
     def mean(self, seeds: Sequence[int]) -> float:
-        """Return the mean value over those of the seeds that have one; NaN without any."""
+        """Return the mean value over the seeds that have one; NaN if none has."""
         values = self.values(seeds)
         return statistics.fmean(values.values()) if values else math.nan
 
@@ -152,15 +152,15 @@ class Study:
 
     @cached_property
     def own_comparison(self) -> Comparison:
-        """The same of the configurations' own settings."""
+        """The same comparison of the configurations' own settings."""
         return self._comparison(dict.fromkeys(self.chosen, 0))
 
     @cached_property
     def gains(self) -> dict[str, Difference]:
         """The difference of the chosen setting from the configuration's own.
 
-        None where its own was chosen, or before its first final run. They are a family of verdicts beside the
-        comparison's.
+        Configurations that keep their own setting, or have no final run yet, are left out. The verdicts are a family
+        of their own, beside the comparison's.
         """
         tuned, own = self.comparison, self.own_comparison
         planned = [name for name, trial in self.chosen.items() if trial.number]

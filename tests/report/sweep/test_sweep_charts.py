@@ -182,6 +182,22 @@ def test_heat_maps_of_two_hyperparameters(tmp_path: Path) -> None:
     assert panels == ["sgd, momentum 0", "sgd, momentum 0.9", "adam, momentum 0", "adam, momentum 0.9"]
 
 
+def test_wide_intervals_do_not_give_losses_a_scale_of_powers(tmp_path: Path) -> None:
+    # Losses of 1.4775 and 1.7225: with two seeds their interval is 1.6 ± 12.706 * 0.1225, from 0.04 to 3.16.
+    make_sweep(tmp_path, {LR: "1,2"}, [(1,), (2,)], lambda *of: (0.8225, 0.5775)[of[2]], {"sgd": (1,)}, seeds=2)
+    scale = channel(charts_of(tmp_path)["train_loss_over_lr"], "y", "train_loss_runs")["scale"]
+    assert "type" not in scale
+    assert scale["domain"] == pytest.approx([0.0435, 3.1565], abs=1e-4)
+
+
+def test_values_on_axes_and_legends_are_written_in_full(tmp_path: Path) -> None:
+    values: list[tuple[Any, ...]] = [(16,), (40,), (64,)]
+    make_sweep(tmp_path, {"data.batch_size": "16..64"}, values, lambda *_: 0.5, {"sgd": (64,)}, seeds=2)
+    curves = charts_of(tmp_path)["val_acc_by_epoch"]
+    svg = vl_convert.vegalite_to_svg(curves, vl_version=VEGA_LITE)
+    assert [label for label in ("20", "40", "60") if f">{label}<" not in svg] == []  # not 2e+1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "chart", "words"),

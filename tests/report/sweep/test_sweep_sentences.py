@@ -73,6 +73,14 @@ def test_no_range_is_named_beyond_zero_on_a_log_scale(tmp_path: Path) -> None:
     assert "Caution: weight_decay 0 is the lowest value tried, so the best may lie beyond it." in line
 
 
+def test_values_with_a_collapsed_run_are_not_said_to_be_below_the_best(tmp_path: Path) -> None:
+    def outcome(_: str, values: tuple[Any, ...], seed: int) -> float:
+        return 0.1 if (*values, seed) == (1.0, 0) else 0.5 - 0.2 * values[0] + NOISE[seed] / 10
+
+    line = says(tmp_path, {LR: "0.1,0.5,1"}, [(0.1,), (0.5,), (1.0,)], outcome, {"sgd": (0.1,)})
+    assert "All other values that can be compared are shown to be below it." in line
+
+
 def test_where_runs_collapsed(tmp_path: Path) -> None:
     def outcome(_: str, values: tuple[Any, ...], seed: int) -> Any:
         lr = values[0]
@@ -84,9 +92,9 @@ def test_where_runs_collapsed(tmp_path: Path) -> None:
 
     line = says(tmp_path, {LR: "1e-3..1"}, GRID, outcome, {"sgd": (1.0,)})
     assert "The file's own value, lr 1, collapsed in every run." in line
-    assert "At lr 0.316 and above, every run diverged or ended at chance." in line
-    assert "At lr 0.001, every run ended at chance." in line
-    assert "At lr 0.1, 1 of 3 runs diverged." in line
+    assert "Every run diverged or ended at chance with lr 0.316 and above." in line
+    assert "Every run ended at chance with lr 0.001." in line
+    assert "1 of 3 runs diverged with lr 0.1." in line
     assert "Not comparable" not in line  # the sentences above say why
 
 
@@ -157,7 +165,7 @@ def test_two_hyperparameters(tmp_path: Path) -> None:
     line = says(tmp_path, over, points, outcome, {"sgd": (0.01, 0.9)}, seeds=5, follows=follows)
     assert "sgd: The best is lr 0.1, momentum 0.9, with" in line
     assert "The file's own values, lr 0.01, momentum 0.9, have 0.5" in line
-    assert "At lr 1, momentum 0.9, every run diverged." in line
+    assert "Every run diverged with lr 1, momentum 0.9." in line
     assert f"momentum 0.9 is the highest value tried, so the best may lie beyond it; try --over {MOMENTUM}=" in line
     text = " ".join(methods(read_sweep(tmp_path)))
     assert "max_lr follows lr: model.lr_scheduler.max_lr is tied to it." in text

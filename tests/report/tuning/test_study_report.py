@@ -149,7 +149,9 @@ def test_sentences_say_what_tuning_brought(study: Study) -> None:
     # By hand: the differences are 0.1, 0.102 and 0.101, with a standard error of 0.00058; Student's t is 6.21 at
     # 0.05 / 2.
     assert brought == "Tuning brought sgd +0.101 [+0.097, +0.105] (better)."
-    assert undecided.startswith("The tuned setting is not shown to differ from the own one for rmsprop (+0.000 [")
+    assert undecided.startswith(
+        "The tuned setting is not shown to differ from the configuration's own for rmsprop (+0.000 ["
+    )
     assert kept == "adam keeps its own setting."
     assert edge == (
         "sgd: the tuned lr, 0.09, is in the highest tenth of its range 0.001 to 0.1 (log); try 0.009..0.9:log next."
@@ -230,9 +232,9 @@ def test_edges_are_the_outer_tenths_of_a_range_and_beyond(tmp_path: Path, own: f
 def test_methods_name_the_protocol_and_what_the_expected_best_would_take(study: Study, tmp_path: Path) -> None:
     text = " ".join(study_methods(study))
     for words in (
-        "4 trials, all of full length, with tuning seed 1000.",
+        "4 full-length trials with tuning seed 1000.",
         "The 3 trials with the highest final validation accuracy were trained again with tuning seeds 1001 and 1002, "
-        "and the highest mean over tuning seeds 1000, 1001 and 1002 was chosen.",
+        "and the one with the highest mean over tuning seeds 1000, 1001 and 1002 was chosen.",
         "a family of 2 verdicts",
         "--tuning_seeds 2, about 3 more runs.",
     ):
@@ -240,7 +242,7 @@ def test_methods_name_the_protocol_and_what_the_expected_best_would_take(study: 
     two = make_study(tmp_path / "two", {"sgd": [{1000: 0.5, 1001: 0.6}, {1000: 0.4, 1001: 0.3}]}, tuning_seeds=2)
     assert "expected best" not in " ".join(study_methods(two))
     failed = make_study(tmp_path / "failed", {"sgd": [{1000: 0.5, 1001: 0.6}, {1000: 0.4, 1001: None}]}, tuning_seeds=2)
-    assert "is not drawn: some trials have no result with some seed." in " ".join(study_methods(failed))
+    assert "is not drawn: some trials have no result for some seed." in " ".join(study_methods(failed))
 
 
 def test_cautions_count_failed_runs(study: Study, tmp_path: Path) -> None:
@@ -256,14 +258,14 @@ def test_provenance_says_where_a_setting_comes_from_and_no_folder(study: Study) 
         "Trial 1 of 4, counted from 0; trial 0 is the configuration's own setting.",
         f"{LR}: 0.09, its own value 0.01",
         f"{MOMENTUM}: 0.5, its own value null",
-        f"Space, from the command: {LR} 0.001..0.1:log; {MOMENTUM} 0.0..0.99:linear",
-        "Mean final validation accuracy 0.6000 over tuning seeds 1000, 1001 and 1002, by which it was chosen: that of "
-        "new seeds is likely lower.",
+        f"Space (the command): {LR} 0.001..0.1:log; {MOMENTUM} 0.0..0.99:linear",
+        "Mean final validation accuracy 0.6000 over tuning seeds 1000, 1001 and 1002. It was chosen by this value, so "
+        "new seeds will likely give a lower one.",
         f"sgd: the tuned {LR}, 0.09, is in the highest tenth of its range 0.001 to 0.1 (log); try 0.009..0.9:log next.",
         "Network optimcifar.ConvNet; data Shapes10; training images 800; device cpu; 2 epochs; optimcifar 0.1.0; torch "
         "2.15.0; lightning 2.6.6; seeds 1000 to 1002.",
     ]
-    assert f"Space, from own.yaml: {LR} 0.001..1.0:log" in provenance(study, "adam")
+    assert f"Space (own.yaml): {LR} 0.001..1.0:log" in provenance(study, "adam")
     assert "/home" not in "".join(provenance(study, "adam"))
 
 

@@ -11,7 +11,7 @@ from optimcifar.report.charts.style import power_scale
 from optimcifar.report.charts.value_axis import ValueAxis
 from optimcifar.report.sweep.results import Sweep
 
-# The greatest value divided by the least, from which on an axis of losses is one of powers.
+# An axis of losses shows powers if the greatest value is more than this many times the least.
 _LINEAR = 50
 
 
@@ -51,11 +51,17 @@ def value_axis(sweep: Sweep, key: str) -> ValueAxis:
     return ValueAxis(sweep.names[key], sweep.values[key], sweep.scales[key])
 
 
-def y_channel(field: str, title: str, metric: Metric, values: Sequence[float]) -> alt.Y:
-    """Return the channel of a metric's axis, on a scale of powers for losses of very different sizes."""
-    ends = [min(values), max(values)]
+def y_channel(
+    field: str, title: str, metric: Metric, values: Sequence[float], intervals: Sequence[float] = ()
+) -> alt.Y:
+    """Return the channel of a metric's axis, on a scale of powers for losses of very different sizes.
+
+    The ends of ``intervals`` are on the axis, but do not choose its scale: those of two seeds reach far.
+    """
+    shown = [*values, *intervals]
+    ends = [min(shown), max(shown)]
     scale = alt.Scale(zero=True) if metric.from_zero else alt.Scale(domain=ends, zero=False, nice=False, padding=10)
     axis = alt.Axis(tickCount=6)
-    if not metric.from_zero and ends[0] > 0 and ends[1] > _LINEAR * ends[0]:
-        scale, axis = power_scale(values)
+    if not metric.from_zero and min(values) > 0 and max(values) > _LINEAR * min(values):
+        scale, axis = power_scale(shown)
     return alt.Y(f"{field}:Q", title=title, scale=scale, axis=axis)

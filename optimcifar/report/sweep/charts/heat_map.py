@@ -16,7 +16,7 @@ _ROW = 36  # pixels of a row
 # Cells above this share of the colours are so light that their text is black.
 _LIGHT = 0.55
 
-# Texts are as large as cells have room for on a phone, where all columns share some 380 pixels, up to so many pixels.
+# The largest text, and the pixels that all columns share on a phone, where the text must fit into its cell.
 _LARGEST, _ROOM = 11, 380
 
 

@@ -16,10 +16,10 @@ from optimcifar.report.sweep.results import Sweep, Tried
 # The rows of marks above a picture: how many pixels above its upper edge, and the shape of their marks.
 _ROWS = {"best": (-10, "triangle-down"), "own": (-26, "diamond")}
 
-# Marks of several configurations closer than a share of the axis stand side by side, so many pixels apart.
+# Marks of several configurations that are closer than this share of the axis are moved this many pixels apart.
 _CLOSE, _APART = 0.025, 10
 
-# The words beside a mark stand on its left from this share of the axis on.
+# Beyond this share of the axis, the words beside a mark stand on its left.
 _ON_THE_LEFT = 0.6
 
 
@@ -30,8 +30,8 @@ def over_values(style: Style, sweep: Sweep, metric: Metric) -> Figure | None:
     runs, means, marks = _runs(sweep, key, axis, metric), _means(sweep, key, axis, metric), _marks(sweep, key, axis)
     if not runs:
         return None
-    shown = [row[name] for row in (*runs, *means) for name in ("y", "mean", "low", "high") if row.get(name) is not None]
-    y = y_channel("y", metric.title, metric, shown)
+    intervals = [row[end] for row in means for end in ("low", "high") if row[end] is not None]
+    y = y_channel("y", metric.title, metric, [row["y"] for row in runs], intervals)
     means_layers = _lines(style, axis, metric) if axis.is_numeric else _bars(style, axis, metric)
     layers = [*_rules(style, axis), *means_layers, *_dots(style, axis, metric, y), *_mark_layers(style, axis, marks)]
     data = {f"{metric.name}_runs": runs, f"{metric.name}_means": means, "marks": marks}
