@@ -24,7 +24,7 @@ examples:
 
 CONFIG is a YAML file; KEY=VALUE overrides one of its options. All other
 options are passed to optimcifar fit for every run. Run the same command again
-to go on with what is unfinished."""
+to continue where it stopped."""
 
 
 def _compare_parser() -> UsageParser:
