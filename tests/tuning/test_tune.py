@@ -148,6 +148,33 @@ def test_changed_space_is_refused(cluster: FakeCluster) -> None:
     assert sorted(OUT.rglob("*")) == files
 
 
+def test_changed_settings_are_refused_before_any_run(cluster: FakeCluster) -> None:
+    cluster.stop_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        tune.train(planned())
+    cluster.stop_after = None
+    files = {path: path.stat().st_mtime_ns for path in OUT.rglob("*")}
+    for options, change in (
+        (["--trainer.max_epochs", "5"], "was made with other settings: trainer.max_epochs was 10, and is now 5"),
+        (["--data.batch_size=32"], "was made with other settings: data.init_args.batch_size was 64, and is now 32"),
+        (
+            ["--model.optimizer.weight_decay=0.1"],
+            "was made with other settings: model.optimizer.init_args.weight_decay",
+        ),
+    ):
+        with pytest.raises(UsageError, match=change):
+            tune.train(planned(options=options, trials=12))
+    Path("sgd.yaml").write_text(Path("sgd.yaml").read_text().replace("lr: 0.01", "lr: 0.02"))
+    for configs, change in (
+        (["sgd.yaml"], "model.optimizer.lr was 0.000316..0.316:log, and is now 0.000632..0.632:log"),
+        (["sgd.yaml:model.optimizer.lr=0.000316..0.316"], "its own model.optimizer.lr was 0.01, and is now 0.02"),
+    ):
+        with pytest.raises(UsageError, match=change):
+            tune.train(planned(*configs))
+    assert len(cluster.trained) == 1
+    assert {path: path.stat().st_mtime_ns for path in OUT.rglob("*")} == files
+
+
 def test_failed_trials_count_as_trials(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]) -> None:
     def fails_above(tree: dict[str, Any], seed: int) -> float | None:
         return None if tree["model"]["optimizer"]["init_args"]["lr"] > 0.02 else accuracy(tree, seed)
