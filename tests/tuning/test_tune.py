@@ -131,6 +131,15 @@ def test_more_trials_keep_those_that_there_are(cluster: FakeCluster) -> None:
         tune.train(planned())
 
 
+def test_more_trials_before_any_final_run_are_no_other_look(cluster: FakeCluster) -> None:
+    cluster.stop_after = 32
+    with pytest.raises(KeyboardInterrupt):
+        tune.train(planned())
+    cluster.stop_after = None
+    assert not any(run.is_tested for run in cluster.trained)
+    assert finished(trials=12).design.comparison.looks == 1
+
+
 def test_added_configuration_adds_its_runs_only(cluster: FakeCluster) -> None:
     finished("sgd.yaml")
     trained = len(cluster.trained)
