@@ -12,7 +12,7 @@ from optimcifar.comparison.plan import Plan, make_plan
 from optimcifar.comparison.seeds import DEFAULT_SEEDS, Seeds
 from optimcifar.console import OutputConsole
 from optimcifar.engine.cluster import check_runs, connect, make_runs
-from optimcifar.engine.progress import RunTable
+from optimcifar.engine.progress import RunTable, resumable
 from optimcifar.engine.runs import Run
 from optimcifar.engine.settings import refuse_changes, refuse_equal_configurations, refuse_other_purpose
 from optimcifar.engine.worker import RunEnd, all_failed
@@ -84,12 +84,8 @@ def train(plan: Plan) -> dict[Run, RunEnd]:
     with connect(plan.jobs, plan.scheduler) as client:
         check_plan(client, plan)
         with_looks(plan).write(plan.out)
-        try:
+        with resumable(plan.out):
             return _train(client, plan)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"; run the same command to go on; see the results so far with optimcifar report {plan.out}"
-            ) from None
 
 
 def with_looks(plan: Plan) -> Design:

@@ -12,7 +12,7 @@ from typing import Any
 from distributed import Client
 
 from optimcifar.engine.cluster import check_runs, connect, make_runs
-from optimcifar.engine.progress import RunTable
+from optimcifar.engine.progress import RunTable, resumable
 from optimcifar.engine.runs import Entry, Run, plan_runs, with_values
 from optimcifar.engine.settings import refuse_changes, refuse_equal_configurations, refuse_other_purpose
 from optimcifar.engine.worker import RunEnd
@@ -69,13 +69,8 @@ def train(plan: SweepPlan) -> dict[Run, RunEnd]:
         _check(client, runs, len(entries))
         print(_describe(plan, design), flush=True)
         design.write(plan.out)
-        try:
-            with RunTable(runs) as table:
-                return make_runs(client, runs, table.show)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"; run the same command to go on; see the results so far with optimcifar report {plan.out}"
-            ) from None
+        with resumable(plan.out), RunTable(runs) as table:
+            return make_runs(client, runs, table.show)
 
 
 def _points(client: Client, plan: SweepPlan) -> tuple[SweepDesign, list[Entry]]:

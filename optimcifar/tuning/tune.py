@@ -10,7 +10,7 @@ from distributed import Client
 
 from optimcifar.comparison.compare import train_in_stages
 from optimcifar.engine.cluster import check_runs, connect, make_runs
-from optimcifar.engine.progress import RunTable
+from optimcifar.engine.progress import RunTable, resumable
 from optimcifar.engine.runs import Entry, Run, with_values
 from optimcifar.engine.settings import refuse_changes, refuse_equal_configurations, refuse_other_purpose
 from optimcifar.engine.worker import RunEnd
@@ -34,12 +34,8 @@ def train(plan: TuningPlan) -> dict[Run, RunEnd]:
     with _tuning(plan) as tuning:
         print(f"{tuning.describe()}, in {plan.out}", flush=True)
         tuning.design.write(plan.out)
-        try:
+        with resumable(plan.out):
             tuning.train()
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"; run the same command to go on; see the results so far with optimcifar report {plan.out}"
-            ) from None
         return tuning.ends
 
 

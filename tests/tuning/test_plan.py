@@ -59,6 +59,7 @@ def test_rates_that_a_schedule_ties_together_keep_their_ratio() -> None:
     for key, other, factor in (
         ("model.optimizer.lr", "model.lr_scheduler.max_lr", 5),
         ("model.lr_scheduler.max_lr", "model.optimizer.lr", 0.2),
+        ("model.optimizer.init_args.lr", "model.lr_scheduler.max_lr", 5),
     ):
         space = tuning_space(planned(f"sgd.yaml:{key}=1e-3..1"), "sgd", resolved(ONE_CYCLE))
         assert space.follows == {other: key}
