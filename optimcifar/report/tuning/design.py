@@ -27,7 +27,7 @@ class TuningSpace:
 
     Attributes:
         space: what may be tried, by hyperparameter, which is an option of ``fit`` without its dashes.
-        source: where the space comes from: ``the command``, a file, or ``default``.
+        source: where the space comes from: ``the command``, a file without its folder, or ``default``.
         trials: the settings that are tried; the first one is the configuration's own. They hold the hyperparameters
             in the space and those that follow one of them.
         follows: hyperparameters that follow another one, and which: a schedule ties them together.
