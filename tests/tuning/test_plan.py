@@ -142,6 +142,15 @@ def test_a_section_for_a_configuration_that_is_not_tuned_is_ignored() -> None:
     assert list(planned("adam.yaml", space=Path("space.yaml")).spaces) == ["adam"]
 
 
+def test_a_section_of_an_entry_goes_before_that_of_its_file() -> None:
+    Path("space.yaml").write_text(
+        "sgd: {model.optimizer.lr: 1e-2..1}\nsgd-max_epochs=3: {model.optimizer.lr: 0.1..1}\n"
+    )
+    plan = planned("sgd.yaml", "sgd.yaml:trainer.max_epochs=3", space=Path("space.yaml"))
+    ranges = {name: str(space["model.optimizer.lr"]) for name, (space, _) in plan.spaces.items()}
+    assert ranges == {"sgd": "0.01..1.0:log", "sgd-max_epochs=3": "0.1..1.0:log"}
+
+
 def test_spaces_that_are_too_small_are_refused_with_their_name() -> None:
     with pytest.raises(UsageError, match="sgd: the space has only 3 settings, and 10 are to be tried"):
         tuning_space(planned("sgd.yaml:model.optimizer.nesterov=true,false"), "sgd", resolved(ONE_CYCLE))

@@ -106,7 +106,7 @@ def test_interrupted_study_ends_as_it_would_have(cluster: FakeCluster) -> None:
     # Within the trials, the candidates, and the final runs.
     for runs in (0, 7, 25, 40):
         cluster.stop_after = runs
-        with pytest.raises(KeyboardInterrupt, match="run the same command to go on"):
+        with pytest.raises(KeyboardInterrupt, match="to go on; see the results so far with optimcifar report study"):
             tune.train(planned())
     cluster.stop_after = None
     study = finished()

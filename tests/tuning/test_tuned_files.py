@@ -52,3 +52,4 @@ def test_tuned_files_of_all_shipped_configurations_repeat_their_runs(monkeypatch
         assert resolved(run.options) == resolved(("--config", str(tuned), "--seed_everything", "7")), entry.name
         assert "    root: data\n" in tuned.read_text()  # it can be taken to another machine
         assert str(Path.cwd()) not in tuned.read_text()
+        assert "ckpt_path" not in tuned.read_text()  # nothing that says nothing
