@@ -12,9 +12,9 @@ from optimcifar.comparison.plan import Plan, make_plan
 from optimcifar.comparison.seeds import DEFAULT_SEEDS, Seeds
 from optimcifar.console import OutputConsole
 from optimcifar.engine.cluster import check_runs, connect, make_runs
-from optimcifar.engine.progress import RunTable
+from optimcifar.engine.progress import RunTable, resumable
 from optimcifar.engine.runs import Run
-from optimcifar.engine.settings import refuse_changes, refuse_equal_configurations
+from optimcifar.engine.settings import refuse_changes, refuse_equal_configurations, refuse_other_purpose
 from optimcifar.engine.worker import RunEnd, all_failed
 from optimcifar.report.analysis import Analysis
 from optimcifar.report.comparison import Comparison, read_comparison
@@ -84,12 +84,8 @@ def train(plan: Plan) -> dict[Run, RunEnd]:
     with connect(plan.jobs, plan.scheduler) as client:
         check_plan(client, plan)
         with_looks(plan).write(plan.out)
-        try:
+        with resumable(plan.out):
             return _train(client, plan)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"; run the same command to go on; see the results so far with optimcifar report {plan.out}"
-            ) from None
 
 
 def with_looks(plan: Plan) -> Design:
@@ -104,7 +100,7 @@ def with_looks(plan: Plan) -> Design:
 
 
 def check_plan(client: Client, plan: Plan) -> list[str]:
-    """Refuse wrong options, equal configurations, and a folder that has runs with other settings.
+    """Refuse wrong options, equal configurations, and a folder that has other runs.
 
     Returns:
         The resolved configurations, in the order of the plan, as YAML.
@@ -112,6 +108,7 @@ def check_plan(client: Client, plan: Plan) -> list[str]:
     Raises:
         UsageError: something is refused.
     """
+    refuse_other_purpose(plan.out, "comparison")
     first, *later = (plan.runs(seeds) for seeds in plan.design.new_seeds)
     there = [run for runs in later for run in runs if RunFolder(run.folder).config.exists()]
     configurations = check_runs(client, [*first, *there])

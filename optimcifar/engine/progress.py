@@ -1,10 +1,12 @@
-"""The progress of a comparison, on a terminal and elsewhere."""
+"""The progress of runs that are trained together, on a terminal and elsewhere, and what Ctrl-C says."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Self
 
 from rich.console import Group
@@ -18,6 +20,24 @@ from optimcifar.engine.worker import RunEnd
 from optimcifar.runs.folder import ENDED, RunFolder
 from optimcifar.runs.results import read_run
 from optimcifar.text import count, duration
+
+
+@contextmanager
+def resumable(out: Path) -> Iterator[None]:
+    """Have Ctrl-C say how to go on.
+
+    Args:
+        out: the folder of the runs.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed; it says how to go on, and how to see the results so far.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"; run the same command to go on; see the results so far with optimcifar report {out}"
+        ) from None
 
 
 class RunTable:

@@ -1,4 +1,4 @@
-"""The settings of a comparison's runs: the same as before, and different for each configuration."""
+"""The settings of runs in a folder: the same as before, different for each configuration, for one purpose."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 
 from optimcifar.engine.runs import Run
 from optimcifar.errors import UsageError
-from optimcifar.runs.folder import RunFolder
+from optimcifar.runs.folder import DESIGNS, RunFolder
 from optimcifar.training.config_file import read_config
 
 # Where a run is written does not change its result. Loggers are one setting, a list of them several.
@@ -20,6 +20,21 @@ _NOT_OF_AN_EPOCH = {
     *("seed_everything", "trainer.max_epochs", "trainer.default_root_dir", "trainer.enable_progress_bar"),
     *("data.init_args.root", "ckpt_path", "weights_only"),
 }
+
+
+def refuse_other_purpose(out: Path, purpose: str) -> None:
+    """Refuse a folder whose runs were planned for something else: a report would mix them.
+
+    Args:
+        out: the folder.
+        purpose: what is planned now, one of ``DESIGNS``.
+
+    Raises:
+        UsageError: the folder holds something else.
+    """
+    for other, file in DESIGNS.items():
+        if other != purpose and (out / file).exists():
+            raise UsageError(f"{out} holds a {other}, and a {purpose} needs a folder of its own: choose another --out")
 
 
 def refuse_changes(runs: list[Run], configurations: list[str]) -> None:

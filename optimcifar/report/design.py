@@ -11,9 +11,10 @@ from typing import Any, Literal, Self, TypeVar, get_args
 
 from optimcifar.errors import UsageError
 from optimcifar.runs.atomic import write_atomically
+from optimcifar.runs.folder import DESIGNS
 from optimcifar.statistics.stages import FALSE_VERDICTS, Stage, single_stage, stages_of_sizes
 
-_FILE = "comparison.json"
+_FILE = DESIGNS["comparison"]
 
 Read = TypeVar("Read")
 

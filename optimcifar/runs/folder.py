@@ -10,6 +10,9 @@ from typing import Any
 #: The statuses of a run that is over and has a result.
 ENDED = ("finished", "diverged")
 
+#: The file that says for what the runs of a folder were planned, by what they are.
+DESIGNS = {"comparison": "comparison.json", "sweep": "sweep.json", "study": "tuning.json"}
+
 #: The averages of the weights: equal-weight (``swa``) and exponential (``ema``).
 AVERAGES = ("swa", "ema")
 

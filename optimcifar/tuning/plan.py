@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,12 +165,18 @@ def _change(now: TuningSpace, then: TuningSpace) -> str | None:
 
 
 def _without_ranges(configs: Iterable[str]) -> tuple[list[str], list[dict[str, Dimension]]]:
-    """Split entries into configurations and what to try for each."""
+    """Split entries into configurations and what to try for each.
+
+    Raises:
+        UsageError: a file does not exist, a range is invalid, or a hyperparameter to try stands twice in an entry.
+    """
     texts: list[str] = []
     found: list[dict[str, Dimension]] = []
     for config in configs:
         path, pairs = split_entry(config)
         tried = {key: value for key, value in pairs if is_dimension(value)}
+        if twice := [key for key, number in Counter(key for key, _ in pairs).items() if number > 1 and key in tried]:
+            raise UsageError(f"{config}: {twice[0]} stands twice; say once what to try")
         kept = [f":{key}={value}" for key, value in pairs if key not in tried]
         texts.append("".join([str(path), *kept]))
         found.append({key: parse_dimension(key, value) for key, value in tried.items()})

@@ -75,11 +75,12 @@ class ResolvedConfiguration:
         if not self._is_rate(_GREATEST_RATE):
             return {}
         tied = [key for key in _RATES if self._is_rate(key)]
-        varied = [key for key in tied if key in keys]
+        # fit takes model.optimizer.init_args.lr too.
+        varied = {short: key for key in keys if (short := key.replace(".init_args.", ".")) in tied}
         if len(varied) != 1:
             return {}
-        (source,) = varied
-        return {key: Follower(source, self.get(key) / self.get(source)) for key in tied if key != source}
+        ((short, source),) = varied.items()
+        return {key: Follower(source, self.get(key) / self.get(source)) for key in tied if key != short}
 
     def _is_rate(self, key: str) -> bool:
         """Return whether an option is a rate greater than zero; with parameter groups it may be a list."""

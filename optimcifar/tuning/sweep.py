@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 from distributed import Client
 
 from optimcifar.engine.cluster import check_runs, connect, make_runs
-from optimcifar.engine.progress import RunTable
+from optimcifar.engine.progress import RunTable, resumable
 from optimcifar.engine.runs import Entry, Run, plan_runs, with_values
-from optimcifar.engine.settings import refuse_changes, refuse_equal_configurations
+from optimcifar.engine.settings import refuse_changes, refuse_equal_configurations, refuse_other_purpose
 from optimcifar.engine.worker import RunEnd
+from optimcifar.errors import UsageError
 from optimcifar.report.sweep.design import SweepDesign, SweepPoint
 from optimcifar.runs.folder import RunFolder
 from optimcifar.spaces.dimensions import Dimension, Range, for_option
@@ -57,22 +59,18 @@ def train(plan: SweepPlan) -> dict[Run, RunEnd]:
     """Train the runs of a sweep; print what it does, and return how each run ended.
 
     Raises:
-        UsageError: an option or a value is wrong, or the folder has runs with other settings.
+        UsageError: an option or a value is wrong, or the folder has other runs.
         RuntimeError: the cluster cannot be reached.
     """
+    refuse_other_purpose(plan.out, "sweep")
     with connect(plan.jobs, plan.scheduler) as client:
         design, entries = _points(client, plan)
         runs = plan.runs(entries, plan.seeds)
         _check(client, runs, len(entries))
         print(_describe(plan, design), flush=True)
         design.write(plan.out)
-        try:
-            with RunTable(runs) as table:
-                return make_runs(client, runs, table.show)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"; run the same command to go on; see the results so far with optimcifar report {plan.out}"
-            ) from None
+        with resumable(plan.out), RunTable(runs) as table:
+            return make_runs(client, runs, table.show)
 
 
 def _points(client: Client, plan: SweepPlan) -> tuple[SweepDesign, list[Entry]]:
@@ -120,6 +118,8 @@ def _values(dimension: Dimension, own: Any, points: int) -> list[Any]:
 def _check(client: Client, runs: list[Run], first: int) -> None:
     """Refuse values that cannot be used, points that are equal, and a folder that has runs with other settings.
 
+    Two points that differ in signs that no folder's name may have would share a folder.
+
     Args:
         client: the cluster's client.
         runs: all runs.
@@ -128,6 +128,9 @@ def _check(client: Client, runs: list[Run], first: int) -> None:
     wanted = [*runs[:first], *(run for run in runs[first:] if RunFolder(run.folder).config.exists())]
     configurations = check_runs(client, wanted)
     refuse_equal_configurations(wanted[:first], configurations[:first])
+    for name, number in Counter(run.name for run in wanted[:first]).items():
+        if number > 1:
+            raise UsageError(f"two points would have the same folder, {name}: leave one of them out")
     refuse_changes(wanted, configurations)
 
 

@@ -10,9 +10,9 @@ from distributed import Client
 
 from optimcifar.comparison.compare import train_in_stages
 from optimcifar.engine.cluster import check_runs, connect, make_runs
-from optimcifar.engine.progress import RunTable
+from optimcifar.engine.progress import RunTable, resumable
 from optimcifar.engine.runs import Entry, Run, with_values
-from optimcifar.engine.settings import refuse_changes, refuse_equal_configurations
+from optimcifar.engine.settings import refuse_changes, refuse_equal_configurations, refuse_other_purpose
 from optimcifar.engine.worker import RunEnd
 from optimcifar.report.tuning.design import FIRST_TUNING_SEED, TuningDesign
 from optimcifar.report.tuning.study import Study, read_study
@@ -34,12 +34,8 @@ def train(plan: TuningPlan) -> dict[Run, RunEnd]:
     with _tuning(plan) as tuning:
         print(f"{tuning.describe()}, in {plan.out}", flush=True)
         tuning.design.write(plan.out)
-        try:
+        with resumable(plan.out):
             tuning.train()
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"; run the same command to go on; see the results so far with optimcifar report {plan.out}"
-            ) from None
         return tuning.ends
 
 
@@ -56,6 +52,7 @@ def describe(plan: TuningPlan) -> str:
 
 @contextmanager
 def _tuning(plan: TuningPlan) -> Iterator[_Tuning]:
+    refuse_other_purpose(plan.out, "study")
     with connect(plan.jobs, plan.scheduler) as client:
         own = check_runs(client, plan.runs(plan.entries, [0]))
         resolved = {entry.name: ResolvedConfiguration(text) for entry, text in zip(plan.entries, own, strict=True)}

@@ -8,6 +8,8 @@ import pytest
 from fake_cluster import FakeCluster
 from helpers import Command
 
+from optimcifar.runs.folder import DESIGNS
+
 OVER = ["--over", "model.optimizer.lr=1e-3..1"]
 
 
@@ -43,6 +45,10 @@ OVER = ["--over", "model.optimizer.lr=1e-3..1"]
         (["tune", "sgd.yaml", "--trials", "1"], "--trials must be at least 2, got 1"),
         (["tune", "sgd.yaml", "--space", "none.yaml"], "none.yaml: No such file or directory"),
         (["tune", "sgd.yaml:model.optimizer.lrr=1..2"], "has no argument 'lrr'"),
+        (
+            ["tune", "sgd.yaml:model.optimizer.lr=1e-3..1:model.optimizer.lr=0.1"],
+            "model.optimizer.lr stands twice; say",
+        ),
         (["tune", "sgd.yaml", "--data.val_size", "0"], "sgd: data.val_size is 0"),
     ],
 )
@@ -55,3 +61,20 @@ def test_wrong_usage_gets_a_line_and_writes_nothing(
     assert err.count("\n") == 1
     assert not cluster.trained
     assert sorted(path.name for path in Path().iterdir()) == ["adam.yaml", "sgd.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "purpose"),
+    [(["sweep", "sgd.yaml", *OVER], "sweep"), (["tune", "sgd.yaml"], "study"), (["compare", "sgd.yaml"], "comparison")],
+)
+def test_a_folder_has_one_purpose(
+    arguments: list[str], purpose: str, cluster: FakeCluster, optimcifar: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("optimcifar.comparison.compare.connect", cluster.connect)
+    for other in (name for name in DESIGNS if name != purpose):
+        Path(other).mkdir()
+        Path(other, DESIGNS[other]).write_text("{}")
+        status, _, err = optimcifar(*arguments, "--out", other)
+        message = f"{other} holds a {other}, and a {purpose} needs a folder of its own: choose another --out"
+        assert (status, err) == (2, f"optimcifar: {message}\n")
+        assert [path.name for path in Path(other).iterdir()] == [DESIGNS[other]]

@@ -59,6 +59,7 @@ def test_rates_that_a_schedule_ties_together_keep_their_ratio() -> None:
     for key, other, factor in (
         ("model.optimizer.lr", "model.lr_scheduler.max_lr", 5),
         ("model.lr_scheduler.max_lr", "model.optimizer.lr", 0.2),
+        ("model.optimizer.init_args.lr", "model.lr_scheduler.max_lr", 5),
     ):
         space = tuning_space(planned(f"sgd.yaml:{key}=1e-3..1"), "sgd", resolved(ONE_CYCLE))
         assert space.follows == {other: key}
@@ -139,6 +140,15 @@ def test_wrong_arguments_are_refused_in_a_line(configs: list[str], options: dict
 def test_a_section_for_a_configuration_that_is_not_tuned_is_ignored() -> None:
     Path("space.yaml").write_text("sgd: {model.optimizer.lr: 1e-2..1}\nadam: {model.optimizer.lr: 1e-4..1e-2}\n")
     assert list(planned("adam.yaml", space=Path("space.yaml")).spaces) == ["adam"]
+
+
+def test_a_section_of_an_entry_goes_before_that_of_its_file() -> None:
+    Path("space.yaml").write_text(
+        "sgd: {model.optimizer.lr: 1e-2..1}\nsgd-max_epochs=3: {model.optimizer.lr: 0.1..1}\n"
+    )
+    plan = planned("sgd.yaml", "sgd.yaml:trainer.max_epochs=3", space=Path("space.yaml"))
+    ranges = {name: str(space["model.optimizer.lr"]) for name, (space, _) in plan.spaces.items()}
+    assert ranges == {"sgd": "0.01..1.0:log", "sgd-max_epochs=3": "0.1..1.0:log"}
 
 
 def test_spaces_that_are_too_small_are_refused_with_their_name() -> None:

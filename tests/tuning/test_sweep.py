@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from fake_cluster import FakeCluster
 
 from optimcifar.engine.runs import parse_entries
@@ -105,3 +106,21 @@ def test_a_key_that_is_no_option_is_refused_before_any_run(cluster: FakeCluster)
     with pytest.raises(UsageError, match="has no argument 'lrr'"):
         design(over={"model.optimizer.lrr": "0.1,1"})
     assert not OUT.exists()
+
+
+def test_points_that_would_share_a_folder_are_refused(cluster: FakeCluster) -> None:
+    with pytest.raises(UsageError, match="two points would have the same folder, sgd-devices=a_b"):
+        design(over={"trainer.devices": "a/b,a_b"})
+    assert not OUT.exists()
+
+
+def test_rates_that_a_schedule_ties_together_change_together(cluster: FakeCluster) -> None:
+    schedule = {"class_path": "torch.optim.lr_scheduler.OneCycleLR", "init_args": {"max_lr": 0.05}}
+    optimizer = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.01}}
+    Path("cycle.yaml").write_text(yaml.safe_dump({"model": {"optimizer": optimizer, "lr_scheduler": schedule}}))
+    found = design("cycle.yaml", over={LR: "0.01,0.1"})
+    assert found.follows == {"model.lr_scheduler.max_lr": LR}
+    rates = [
+        (run.name, option) for run in cluster.trained for option in run.options if option.startswith("--model.lr_sch")
+    ]
+    assert rates == [("cycle-lr=0.1-max_lr=0.5", "--model.lr_scheduler.max_lr=0.5")]

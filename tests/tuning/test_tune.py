@@ -106,7 +106,7 @@ def test_interrupted_study_ends_as_it_would_have(cluster: FakeCluster) -> None:
     # Within the trials, the candidates, and the final runs.
     for runs in (0, 7, 25, 40):
         cluster.stop_after = runs
-        with pytest.raises(KeyboardInterrupt, match="run the same command to go on"):
+        with pytest.raises(KeyboardInterrupt, match="to go on; see the results so far with optimcifar report study"):
             tune.train(planned())
     cluster.stop_after = None
     study = finished()
@@ -131,6 +131,15 @@ def test_more_trials_keep_those_that_there_are(cluster: FakeCluster) -> None:
         tune.train(planned())
 
 
+def test_more_trials_before_any_final_run_are_no_other_look(cluster: FakeCluster) -> None:
+    cluster.stop_after = 32
+    with pytest.raises(KeyboardInterrupt):
+        tune.train(planned())
+    cluster.stop_after = None
+    assert not any(run.is_tested for run in cluster.trained)
+    assert finished(trials=12).design.comparison.looks == 1
+
+
 def test_added_configuration_adds_its_runs_only(cluster: FakeCluster) -> None:
     finished("sgd.yaml")
     trained = len(cluster.trained)
@@ -146,6 +155,33 @@ def test_changed_space_is_refused(cluster: FakeCluster) -> None:
     with pytest.raises(UsageError, match=changed):
         tune.train(planned("sgd.yaml:model.optimizer.lr=1e-3..10"))
     assert sorted(OUT.rglob("*")) == files
+
+
+def test_changed_settings_are_refused_before_any_run(cluster: FakeCluster) -> None:
+    cluster.stop_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        tune.train(planned())
+    cluster.stop_after = None
+    files = {path: path.stat().st_mtime_ns for path in OUT.rglob("*")}
+    for options, change in (
+        (["--trainer.max_epochs", "5"], "was made with other settings: trainer.max_epochs was 10, and is now 5"),
+        (["--data.batch_size=32"], "was made with other settings: data.init_args.batch_size was 64, and is now 32"),
+        (
+            ["--model.optimizer.weight_decay=0.1"],
+            "was made with other settings: model.optimizer.init_args.weight_decay",
+        ),
+    ):
+        with pytest.raises(UsageError, match=change):
+            tune.train(planned(options=options, trials=12))
+    Path("sgd.yaml").write_text(Path("sgd.yaml").read_text().replace("lr: 0.01", "lr: 0.02"))
+    for configs, change in (
+        (["sgd.yaml"], "model.optimizer.lr was 0.000316..0.316:log, and is now 0.000632..0.632:log"),
+        (["sgd.yaml:model.optimizer.lr=0.000316..0.316"], "its own model.optimizer.lr was 0.01, and is now 0.02"),
+    ):
+        with pytest.raises(UsageError, match=change):
+            tune.train(planned(*configs))
+    assert len(cluster.trained) == 1
+    assert {path: path.stat().st_mtime_ns for path in OUT.rglob("*")} == files
 
 
 def test_failed_trials_count_as_trials(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]) -> None:

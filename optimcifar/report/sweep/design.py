@@ -10,9 +10,10 @@ from typing import Any, Self
 
 from optimcifar.report.design import read_json
 from optimcifar.runs.atomic import write_atomically
+from optimcifar.runs.folder import DESIGNS
 from optimcifar.spaces.dimensions import Dimension, parse_dimension
 
-_FILE = "sweep.json"
+_FILE = DESIGNS["sweep"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,25 @@ class SweepDesign:
         """The configurations, in the order in which they were named."""
         return tuple(dict.fromkeys(point.configuration for point in self.points))
 
+    def check(self) -> None:
+        """Refuse what no sweep was asked for.
+
+        Raises:
+            ValueError: a number is out of range, or names do not fit each other.
+            TypeError: a value has the wrong type.
+        """
+        if not (1 <= len(self.over) <= 2 and self.points and self.seeds):
+            raise ValueError("there is nothing to try, no point or no seed")
+        if not all(type(seed) is int for seed in self.seeds):
+            raise TypeError("a seed is no whole number")
+        for point in self.points:
+            if not (isinstance(point.entry, str) and isinstance(point.configuration, str)):
+                raise TypeError("a name is not text")
+            if dict(point.setting).keys() != self.over.keys():
+                raise ValueError("a point does not set the hyperparameters of the sweep")
+        if not set(self.follows.values()) <= set(self.over):
+            raise ValueError("something follows what is not tried")
+
     def write(self, folder: Path) -> None:
         """Write it into a sweep's folder, which is created if it does not exist."""
         values = asdict(self) | {"over": {key: str(dimension) for key, dimension in self.over.items()}}
@@ -74,9 +94,11 @@ class SweepDesign:
 
     @classmethod
     def _of(cls, values: Mapping[str, Any]) -> Self:
-        return cls(
+        design = cls(
             over={key: parse_dimension(key, text) for key, text in values["over"].items()},
             points=tuple(SweepPoint(**point) for point in values["points"]),
-            seeds=tuple(map(int, values["seeds"])),
+            seeds=tuple(values["seeds"]),
             follows=dict(values["follows"]),
         )
+        design.check()
+        return design

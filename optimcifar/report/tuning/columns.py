@@ -13,7 +13,6 @@ from optimcifar.report.labels import change_text, value_text
 from optimcifar.report.sentences import signed_interval
 from optimcifar.report.tables import Column, Table, with_content
 from optimcifar.report.tuning.edges import Edge, edges
-from optimcifar.report.tuning.sentences import source
 from optimcifar.report.tuning.study import Study
 
 # Columns of rows that are configurations, by name.
@@ -131,7 +130,7 @@ def _accuracy(title: str, analysis: Analysis) -> Column[str]:
 
 def _tried(study: Study) -> list[Tried]:
     return [
-        Tried(name, key, values, own.trials[0][key], source(own.source))
+        Tried(name, key, values, own.trials[0][key], own.source)
         for name, own in study.design.spaces.items()
         for key, values in (
             *((key, tried.describe()) for key, tried in own.space.items()),

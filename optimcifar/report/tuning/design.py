@@ -10,9 +10,10 @@ from typing import Any, Self
 
 from optimcifar.report.design import Design, read_json
 from optimcifar.runs.atomic import write_atomically
+from optimcifar.runs.folder import DESIGNS
 from optimcifar.spaces.dimensions import Dimension, parse_dimension
 
-_FILE = "tuning.json"
+_FILE = DESIGNS["study"]
 
 #: The first of the seeds on which settings are chosen. Those on which they are judged are lower.
 FIRST_TUNING_SEED = 1000
@@ -27,7 +28,7 @@ class TuningSpace:
 
     Attributes:
         space: what may be tried, by hyperparameter, which is an option of ``fit`` without its dashes.
-        source: where the space comes from: ``the command``, a file, or ``default``.
+        source: where the space comes from: ``the command``, a file without its folder, or ``default``.
         trials: the settings that are tried; the first one is the configuration's own. They hold the hyperparameters
             in the space and those that follow one of them.
         follows: hyperparameters that follow another one, and which: a schedule ties them together.
@@ -37,6 +38,18 @@ class TuningSpace:
     source: str
     trials: tuple[dict[str, Any], ...]
     follows: dict[str, str]
+
+    def check(self) -> None:
+        """Refuse a space that is empty, and trials that do not set what it has and what follows that.
+
+        Raises:
+            ValueError: that is so.
+            TypeError: a trial is no mapping.
+        """
+        if not self.space or not set(self.follows.values()) <= set(self.space):
+            raise ValueError("nothing is tried, or something follows what is not tried")
+        if any(dict(trial).keys() != {*self.space, *self.follows} for trial in self.trials):
+            raise ValueError("a trial does not set the hyperparameters of its space")
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,24 @@ class TuningDesign:
         more = len(self.candidate_seeds) - len(self.trial_seeds)
         return self.trials * len(self.trial_seeds) + self.candidates * more
 
+    def check(self) -> None:
+        """Refuse what no study was planned with.
+
+        Raises:
+            ValueError: a value is out of range, or names do not fit each other.
+            TypeError: a value has the wrong type.
+        """
+        if set(self.spaces) != set(self.comparison.configurations) or self.comparison.baseline not in self.spaces:
+            raise ValueError("the configurations that are tuned are not those that are compared")
+        if len({len(own.trials) for own in self.spaces.values()}) != 1 or not self.trials:
+            raise ValueError("not all configurations have the same number of trials, one or more")
+        if type(self.tuning_seeds) is not int or self.tuning_seeds < 1:
+            raise ValueError("there is no tuning seed")
+        if max((*self.comparison.seeds, self.comparison.most_seeds - 1)) >= FIRST_TUNING_SEED:
+            raise ValueError("a final seed is a tuning seed")
+        for own in self.spaces.values():
+            own.check()
+
     def write(self, folder: Path) -> None:
         """Write it into a study's folder, which is created if it does not exist."""
         spaces = {name: asdict(own) | {"space": _texts(own.space)} for name, own in self.spaces.items()}
@@ -97,7 +128,9 @@ class TuningDesign:
     @classmethod
     def _of(cls, values: Mapping[str, Any]) -> Self:
         spaces = {name: _space(own) for name, own in values["spaces"].items()}
-        return cls(spaces, int(values["tuning_seeds"]), Design.of(values["comparison"]))
+        design = cls(spaces, values["tuning_seeds"], Design.of(values["comparison"]))
+        design.check()
+        return design
 
 
 def trial_entry(configuration: str, trial: int) -> str:

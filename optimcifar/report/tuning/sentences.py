@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from optimcifar.report.analysis import Analysis
 from optimcifar.report.cautions import cautions
@@ -160,17 +159,12 @@ def provenance(study: Study, name: str) -> list[str]:
             f"{key}: {option_text(value)}, its own value {option_text(own.trials[0][key])}"
             for key, value in trial.setting.items()
         ),
-        f"Space ({source(own.source)}): {_space(own.space)}",
+        f"Space ({own.source}): {_space(own.space)}",
         f"Mean final validation accuracy {trial.mean(seeds):.4f} over {_seeds(sorted(trial.values(seeds)))}. It was "
         "chosen by this value, so new seeds will likely give a lower one.",
         *(edge.sentence(edge.key) for edge in edges(study) if edge.configuration == name),
         f"{circumstances(Analysis(trial.tuning_runs, name))}.",
     ]
-
-
-def source(text: str) -> str:
-    """Return where a space comes from, a file without its folder."""
-    return Path(text).name
 
 
 def _space(space: dict[str, Dimension]) -> str:

@@ -50,7 +50,7 @@ def study(tmp_path: Path) -> Study:
     rates = ((0.01, None), (0.09, 0.5), (0.001, 0.8), (0.02, 0.0))
     spaces = {
         "sgd": TuningSpace(space, "the command", tuple({LR: rate, MOMENTUM: momentum} for rate, momentum in rates), {}),
-        "adam": rate_space(source="/home/somebody/spaces/own.yaml", trials=4),
+        "adam": rate_space(source="own.yaml", trials=4),
         "rmsprop": TuningSpace(
             {LR: parse_dimension(LR, "0.001..1:log")},
             "default",
