@@ -26,6 +26,10 @@ class OutputConsole(Console):
         """Return a text to lay out: what cannot be shown is replaced, and a long word is folded."""
         return Text(printable(text, self.encoding), style, overflow="fold")
 
+    def print_line(self, line: str) -> None:
+        """Print a line: broken between words on a terminal, whole elsewhere."""
+        self.print(line, soft_wrap=not self.is_terminal)
+
     def on_broken_pipe(self) -> NoReturn:
         """Leave a pipe that nobody reads to the command, as ``print`` does.
 

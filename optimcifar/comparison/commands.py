@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from optimcifar.comparison.plan import Plan, make_plan
 from optimcifar.comparison.seeds import DEFAULT_SEEDS, parse_seeds
-from optimcifar.comparison.shared_options import add_comparison_options, add_run_options, command_parser
+from optimcifar.comparison.shared import add_comparison_options, add_run_options, command_parser, exit_status
 from optimcifar.engine.worker import all_failed
 from optimcifar.errors import UsageError, UsageParser
 from optimcifar.paths import expand_home
@@ -82,9 +81,7 @@ def compare(args: list[str]) -> int:
     ends = train(plan)
     if not all_failed(ends):
         show_comparison(read_comparison(plan.out), plan.out)
-    if failed := sum(end.status == "failed" for end in ends.values()):
-        print(f"optimcifar: {failed} of {len(ends)} runs failed", file=sys.stderr)
-    return 1 if failed else 0
+    return exit_status(ends)
 
 
 def _print_forecast(plan: Plan, spread_of: Path | None) -> int:

@@ -153,11 +153,5 @@ def _train(client: Client, plan: Plan) -> dict[Run, RunEnd]:
             ends.update(make_runs(client, runs, table.show))
         return not all_failed(ends)
 
-    console = OutputConsole()
-    train_in_stages(
-        plan.design,
-        train_runs,
-        lambda: read_comparison(plan.out),
-        lambda line: console.print(line, soft_wrap=not console.is_terminal),
-    )
+    train_in_stages(plan.design, train_runs, lambda: read_comparison(plan.out), OutputConsole().print_line)
     return ends

@@ -85,12 +85,28 @@ def make_plan(
     if not entries:
         raise UsageError("name the configurations to compare: optimcifar compare configs/sgd.yaml ...")
     names = tuple(entry.name for entry in entries)
-    if baseline is not None and baseline not in names:
-        raise UsageError(f"--baseline must be one of {', '.join(names)}; got {baseline!r}")
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {jobs}")
-    check_target(target_acc)
-    design = with_seeds(Design(names, baseline or names[0], target_acc), seeds, max_seeds, until)
+    design = make_design(names, seeds, baseline, target_acc, max_seeds, until)
     plan = Plan(entries, design, expand_home(out), tuple(options), jobs, scheduler)
     plan.runs(design.new_seeds[0])  # refuses the options that a comparison sets itself
     return plan
+
+
+def make_design(
+    names: tuple[str, ...],
+    seeds: Seeds,
+    baseline: str | None,
+    target_acc: float | None,
+    max_seeds: int | None,
+    until: Until | None,
+) -> Design:
+    """Return how configurations are compared; see ``optimcifar.compare`` for the arguments.
+
+    Raises:
+        UsageError: an argument is wrong.
+    """
+    if baseline is not None and baseline not in names:
+        raise UsageError(f"--baseline must be one of {', '.join(names)}; got {baseline!r}")
+    check_target(target_acc)
+    return with_seeds(Design(names, baseline or names[0], target_acc), seeds, max_seeds, until)

@@ -1,4 +1,4 @@
-"""The dask cluster that trains the runs of a comparison: a local one, or an existing one."""
+"""The dask cluster that trains the runs: a local one, or an existing one."""
 
 from __future__ import annotations
 

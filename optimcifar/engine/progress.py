@@ -88,7 +88,7 @@ class RunTable:
 
     def print(self, line: str) -> None:
         """Print a line above the bar."""
-        self._console.print(line, soft_wrap=not self._console.is_terminal)
+        self._console.print_line(line)
 
     def show(self, ends: Mapping[Run, RunEnd]) -> None:
         """Show the state of all runs.

@@ -1,4 +1,4 @@
-"""Runs to train: configurations with overrides, and seeds, as the folder and options of each run."""
+"""The runs to train: the folder and the options of each configuration with each seed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LONGEST_NAME = 200  # bytes
 
 @dataclass(frozen=True)
 class Entry:
-    """A configuration that is compared.
+    """A configuration to train.
 
     Attributes:
         name: its name in tables and folders.
@@ -96,27 +96,27 @@ def split_entry(text: str) -> tuple[Path, list[tuple[str, str]]]:
     return path, pairs
 
 
-def with_values(entry: Entry, values: Mapping[str, str], folder: str | None = None) -> Entry:
+def with_values(entry: Entry, values: Mapping[str, str], name: str | None = None) -> Entry:
     """Return an entry with values of some options; they override its own.
 
     Args:
         entry: the entry.
         values: values by option, without dashes.
-        folder: its name; None for that of the entry with the values: ``sgd-lr=0.03``.
+        name: its new name; None adds the values to its own: ``sgd-lr=0.03``.
     """
     last = [key.rpartition(".")[2] for key in values]
     keys = last if len(set(last)) == len(last) else list(values)
-    name = _name(entry.name, keys, list(values.items())) if folder is None else folder
-    return Entry(name, (*entry.options, *(f"--{key}={value}" for key, value in values.items())))
+    new_name = _name(entry.name, keys, list(values.items())) if name is None else name
+    return Entry(new_name, (*entry.options, *(f"--{key}={value}" for key, value in values.items())))
 
 
 def _name(stem: str, keys: list[str], pairs: list[tuple[str, str]]) -> str:
     text = "-".join([stem, *(f"{key}={value}" for key, (_, value) in zip(keys, pairs, strict=True))])
     # The name is a folder's name too, which no system lets be longer than 255 bytes.
     name = re.sub(r"[^\w=.+-]", "_", text).lstrip(".")
-    return (
-        name if len(name.encode()) <= _LONGEST_NAME else f"{name[:60]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-    )
+    if len(name.encode()) > _LONGEST_NAME:
+        name = f"{name[:60]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return name
 
 
 def plan_runs(

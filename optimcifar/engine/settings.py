@@ -1,4 +1,4 @@
-"""The settings of runs in a folder: the same as before, different for each configuration, for one purpose."""
+"""What a folder of runs must hold: one kind of results, unchanged settings, different configurations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOT_OF_AN_EPOCH = {
 
 
 def refuse_other_purpose(out: Path, purpose: str) -> None:
-    """Refuse a folder whose runs were planned for something else: a report would mix them.
+    """Refuse a folder that holds another kind of results: a report would mix them.
 
     Args:
         out: the folder.

@@ -191,9 +191,7 @@ class Analysis:
         A run that diverged before it was measured is at chance level: its weights give every image the same class.
         """
         value = self._last_value(run, weights)
-        if math.isnan(value) and run.status == "diverged" and (classes := run.summary.get("classes")):
-            return 1 / int(classes)
-        return value
+        return run.chance_level if math.isnan(value) and run.status == "diverged" else value
 
     def _last_value(self, run: RunResult, weights: str) -> float:
         if self.measure == "test_acc":

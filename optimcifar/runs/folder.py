@@ -10,7 +10,7 @@ from typing import Any
 #: The statuses of a run that is over and has a result.
 ENDED = ("finished", "diverged")
 
-#: The file that says for what the runs of a folder were planned, by what they are.
+#: The kinds of results that a folder of runs can hold, and the file that describes each.
 DESIGNS = {"comparison": "comparison.json", "sweep": "sweep.json", "study": "tuning.json"}
 
 #: The averages of the weights: equal-weight (``swa``) and exponential (``ema``).

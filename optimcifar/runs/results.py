@@ -55,6 +55,12 @@ class RunResult:
         """The number of whole epochs."""
         return len(self.rows) or int(self.summary.get("epochs") or 0)
 
+    @property
+    def chance_level(self) -> float:
+        """The accuracy of guessing, that of weights which give every image the same class; NaN if it is not known."""
+        classes = self.summary.get("classes")
+        return 1 / int(classes) if classes else math.nan
+
     def final(self, metric: str) -> float:
         """Return the last epoch's value of a metric; NaN if there is none, or if it is not finite."""
         value = (self.rows[-1] if self.rows else self.summary).get(metric)

@@ -140,7 +140,7 @@ class Choices:
 
     @property
     def scale(self) -> Scale | None:
-        """How an axis of these values is scaled; None if they are not all numbers."""
+        """The scale of an axis of these values; None unless all of them are numbers."""
         return scale_of(min(self.values), max(self.values)) if all(map(is_number, self.values)) else None
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from optimcifar.comparison.seeds import DEFAULT_SEEDS, chosen_seeds, parse_seeds
-from optimcifar.comparison.shared_options import add_comparison_options, add_run_options, command_parser
-from optimcifar.engine.runs import Run, parse_entries
-from optimcifar.engine.worker import RunEnd, all_failed
+from optimcifar.comparison.shared import add_comparison_options, add_run_options, command_parser, exit_status
+from optimcifar.engine.runs import parse_entries
+from optimcifar.engine.worker import all_failed
 from optimcifar.errors import UsageError, UsageParser
 from optimcifar.paths import expand_home
 from optimcifar.report.commands import show_study, show_sweep
@@ -118,7 +117,7 @@ def sweep(args: list[str]) -> int:
     ends = train(plan)
     if not all_failed(ends):
         show_sweep(read_sweep(out), out)
-    return _status(ends)
+    return exit_status(ends)
 
 
 def tune(args: list[str]) -> int:
@@ -142,7 +141,7 @@ def tune(args: list[str]) -> int:
         return 0
     ends = train(plan)
     show_study(read_study(plan.out), plan.out)
-    return _status(ends)
+    return exit_status(ends)
 
 
 def _parse_over(texts: Iterable[str]) -> dict[str, Dimension]:
@@ -162,10 +161,3 @@ def _parse_over(texts: Iterable[str]) -> dict[str, Dimension]:
             f"--over must be given once or twice, such as --over model.optimizer.lr=1e-3..1; got {len(over)}"
         )
     return over
-
-
-def _status(ends: dict[Run, RunEnd]) -> int:
-    """Say how many runs failed, and return the exit status."""
-    if failed := sum(end.status == "failed" for end in ends.values()):
-        print(f"optimcifar: {failed} of {len(ends)} runs failed", file=sys.stderr)
-    return 1 if failed else 0

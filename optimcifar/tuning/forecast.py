@@ -63,7 +63,7 @@ def _time(
 
 
 def _runs_left(study: Study, name: str, final_seeds: Sequence[int]) -> int:
-    """Return how many runs of a configuration are left; until one setting is chosen, two count for final runs."""
+    """Return how many runs of a configuration are left; before the choice, final runs count for two settings."""
     if missing := study.missing_tuning_runs_of(name):
         return missing + 2 * len(final_seeds)
     return sum(trial.missing(final_seeds) for trial in study.finalists if trial.configuration == name)

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from optimcifar.comparison.seeds import Seeds, with_seeds
+from optimcifar.comparison.plan import make_design
+from optimcifar.comparison.seeds import Seeds
 from optimcifar.engine.runs import Entry, Run, parse_entries, plan_runs, split_entry, with_values
 from optimcifar.errors import UsageError
 from optimcifar.paths import expand_home
-from optimcifar.report.design import Design, Until, check_target
+from optimcifar.report.design import Design, Until
 from optimcifar.report.tuning.design import FIRST_TUNING_SEED, TuningDesign, TuningSpace, trial_entry
 from optimcifar.spaces.dimensions import Dimension, Range, for_option, is_dimension, parse_dimension
 from optimcifar.spaces.files import space_of_section
@@ -90,13 +91,10 @@ def make_plan(
     if not entries:
         raise UsageError("name the configurations to tune: optimcifar tune configs/sgd.yaml configs/adam.yaml ...")
     names = tuple(entry.name for entry in entries)
-    if baseline is not None and baseline not in names:
-        raise UsageError(f"--baseline must be one of {', '.join(names)}; got {baseline!r}")
     for option, value, least in (("jobs", jobs, 1), ("trials", trials, 2), ("tuning_seeds", tuning_seeds, 1)):
         if value is not None and value < least:
             raise UsageError(f"--{option} must be at least {least}, got {value}")
-    check_target(target_acc)
-    comparison = with_seeds(Design(names, baseline or names[0], target_acc), seeds, max_seeds, until)
+    comparison = make_design(names, seeds, baseline, target_acc, max_seeds, until)
     if max((*comparison.seeds, comparison.most_seeds - 1)) >= FIRST_TUNING_SEED:
         raise UsageError(f"--seeds must be below {FIRST_TUNING_SEED}: the seeds from there on are for tuning")
     spaces = _file_spaces(space, texts, names) if space else {}

@@ -1,4 +1,4 @@
-"""Values are parsed as fit parses them, written as fit takes them, and compared as settings."""
+"""Values are parsed and written as ``fit`` does it, and compared as settings."""
 
 from __future__ import annotations
 

@@ -60,8 +60,8 @@ class PointAnalysis(Analysis):
         In a comparison, a run that diverged keeps its last accuracy. In a sweep that would make values beyond the
         edge of divergence look good.
         """
-        if run.status == "diverged" and (classes := run.summary.get("classes")):
-            return 1 / int(classes)
+        if run.status == "diverged" and math.isfinite(run.chance_level):
+            return run.chance_level
         return super().measured(run, weights)
 
 

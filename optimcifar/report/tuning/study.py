@@ -58,8 +58,8 @@ class Trial:
         run = self.runs.get(seed)
         if run is None or run.status not in ENDED:
             return math.nan
-        if run.status == "diverged" and (classes := run.summary.get("classes")):
-            return 1 / int(classes)
+        if run.status == "diverged" and math.isfinite(run.chance_level):
+            return run.chance_level
         return run.final("val_acc")
 
     def values(self, seeds: Sequence[int]) -> dict[int, float]:

@@ -1,11 +1,15 @@
-"""Options that ``compare``, ``sweep`` and ``tune`` share."""
+"""What the commands ``compare``, ``sweep`` and ``tune`` share: options and the exit status."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
+from optimcifar.engine.runs import Run
+from optimcifar.engine.worker import RunEnd
 from optimcifar.errors import UsageParser
 from optimcifar.report.design import Until
 
@@ -51,3 +55,10 @@ def add_comparison_options(parser: UsageParser) -> None:
     )
     parser.add_argument("--baseline", help="the configuration to compare with (default: the first)")
     parser.add_argument("--target_acc", type=float, help="also report when a run reached this validation accuracy")
+
+
+def exit_status(ends: Mapping[Run, RunEnd]) -> int:
+    """Say how many runs failed, and return the exit status."""
+    if failed := sum(end.status == "failed" for end in ends.values()):
+        print(f"optimcifar: {failed} of {len(ends)} runs failed", file=sys.stderr)
+    return 1 if failed else 0
