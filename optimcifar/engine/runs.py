@@ -12,6 +12,7 @@ from pathlib import Path
 from optimcifar.errors import UsageError
 from optimcifar.paths import expand_home
 from optimcifar.runs.folder import comparison_run
+from optimcifar.training.option_order import separate_appends
 
 # Options that are set for each run, and what to use instead.
 _DECIDED = {
@@ -136,6 +137,8 @@ def plan_runs(
     """
     for option in (*options, *(option for entry in entries for option in entry.options[2:])):
         _refuse_decided(option)
+    # An entry's trainer.callbacks.swa_lrs belongs to its own callback, not to one that all runs add.
+    common, to_lists = separate_appends(options)
     runs = []
     for seed in seeds:
         for entry in entries:
@@ -144,8 +147,9 @@ def plan_runs(
             # Beside the loggers that the configuration names.
             own += ["--trainer.logger+", "optimcifar.RunLogger", "--trainer.logger.save_dir", str(folder.parents[1])]
             own += ["--trainer.logger.name", folder.parent.name, "--trainer.logger.version", folder.name]
-            # An entry's own options come last, so that they hold for it and the others for the other entries.
-            runs.append(Run(entry.name, seed, folder, (*options, *entry.options, *own), are_tested))
+            # Where both set an option, the entry's own counts.
+            words = (*common, *entry.options, *to_lists, *own)
+            runs.append(Run(entry.name, seed, folder, words, are_tested))
     return runs
 
 

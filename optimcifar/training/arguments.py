@@ -138,13 +138,15 @@ def read_arguments(typed: Sequence[str]) -> Arguments:
     the earlier ones, and choosing none first leaves nothing of the parser's defaults either.
 
     Raises:
-        UsageError: a configuration cannot be read, or the order of the options matters.
+        UsageError: a configuration cannot be read, or an argument of a list's item comes before the list has one.
     """
     files: dict[str, Path] = {}
     checkpoint: Any = None
     settings: list[_Setting] = []
     for option in sorted_options(typed):
         setting = _read(option)
+        if option.item_of and not any(earlier.has_items(option.item_of) for earlier in settings):
+            raise UsageError(f"{option.name} must come after the {option.item_of}+=CLASS that it belongs to")
         checkpoint = setting.tree.get("ckpt_path", checkpoint)
         settings = [left for earlier in settings if (left := earlier.left_by(setting))]
         settings.append(setting)
@@ -173,9 +175,14 @@ class _Setting:
     tree: dict[str, Any]
     file: Path | None = None
 
+    def has_items(self, name: str) -> bool:
+        """Return whether a list gets an item by this option, or is set as a whole."""
+        names = tuple(name.removeprefix("--").replace(".init_args", "").split("."))
+        return self.option.name == f"{name}+" or names in replaced_by(self.tree)
+
     def left_by(self, later: _Setting) -> _Setting | None:
         """Return what a later setting leaves of this one: jsonargparse would merge what it replaces with the new."""
-        if self.option.value is None or self.option.stray or later.option.in_appended:
+        if self.option.value is None or self.option.stray or later.option.item_of:
             return self
         tree = self.tree
         for names in replaced_by(later.tree):

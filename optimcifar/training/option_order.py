@@ -6,8 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from optimcifar.errors import UsageError
-
 
 @dataclass(frozen=True)
 class Option:
@@ -18,14 +16,14 @@ class Option:
         value: None for an option without a value.
         stray: the words behind the value, which the parser refuses.
         joined: whether name and value are one word: ``--name=value``.
-        in_appended: whether it is an argument of an item that another option appends to a list.
+        item_of: the list that holds the item whose argument it is, if another option appends to that list.
     """
 
     name: str
     value: str | None
     stray: tuple[str, ...] = ()
     joined: bool = True
-    in_appended: bool = False
+    item_of: str | None = None
 
     @property
     def words(self) -> list[str]:
@@ -42,23 +40,12 @@ def sorted_options(typed: Sequence[str]) -> list[Option]:
 
     Configurations come first. Of the others, one for a whole comes before those for its parts: ``--data`` before
     ``--data.init_args``, and that before ``--data.root``. An option that is given twice keeps its order, so that the
-    last one counts; so do those that append to a list and those that belong to what was appended.
-
-    Raises:
-        UsageError: an argument of an item comes before the option that appends it.
+    last one counts; so do those that append to a list and the arguments of its items.
     """
     options = _split(typed)
     lists = {option.name.removesuffix("+") for option in options if option.name.endswith("+")}
-    # An argument may also belong to what the list is set to.
-    appended = lists & {option.name for option in options}
-    for option in options:
-        of = _list_of(option, lists)
-        if of and option.name.endswith("+"):
-            appended.add(of)
-        elif of and of not in appended:
-            raise UsageError(f"{option.name} must come after the {of}+=CLASS that it belongs to")
     ordered = sorted(options, key=lambda option: _rank(option, lists))
-    return [replace(option, in_appended=_is_in_appended(option, lists)) for option in ordered]
+    return [replace(option, item_of=_item_of(option, lists)) for option in ordered]
 
 
 def separate_options(typed: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -72,6 +59,21 @@ def separate_options(typed: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             others += [option.name, *option.stray]
     return others, words
+
+
+def separate_appends(typed: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words of the other options, and those of the options that append to a list, with their arguments."""
+    options = _split(typed)
+    lists = {option.name.removesuffix("+") for option in options if option.name.endswith("+")}
+    appended: set[str] = set()
+    others: list[str] = []
+    appends: list[str] = []
+    for option in options:
+        of = _list_of(option, lists)
+        if of and option.name.endswith("+"):
+            appended.add(of)
+        (appends if of in appended else others).extend(option.words)
+    return others, appends
 
 
 def _split(typed: Sequence[str]) -> list[Option]:
@@ -119,9 +121,10 @@ def _list_of(option: Option, lists: set[str]) -> str | None:
     return next((of for of in sorted(lists, key=len) if name == of or name.startswith(f"{of}.")), None)
 
 
-def _is_in_appended(option: Option, lists: set[str]) -> bool:
+def _item_of(option: Option, lists: set[str]) -> str | None:
+    """Return the list that holds the item whose argument an option is."""
     of = _list_of(option, lists)
-    return of is not None and option.name.removesuffix("+") != of
+    return None if option.name.removesuffix("+") == of else of
 
 
 def _plain_name(name: str) -> str:

@@ -74,6 +74,30 @@ def test_an_option_may_belong_to_a_logger_that_all_runs_have() -> None:
     assert text.index("CSVLogger") < text.index("save_dir: mine\n") < text.index("RunLogger")
 
 
+STOP = "{class_path: EarlyStopping, init_args: {monitor: val_loss, patience: 5}}"
+
+
+@pytest.mark.parametrize(
+    ("file", "entry", "common"),
+    [
+        # The callback is in the file, added by the entry, and one that all entries get.
+        (f"trainer: {{callbacks: [{STOP}]}}\n", "", []),
+        ("model: {}\n", f":trainer.callbacks+={STOP}", []),
+        ("model: {}\n", "", [f"--trainer.callbacks={STOP}", "--trainer.callbacks.patience=6"]),
+    ],
+)
+@pytest.mark.parametrize("argument", [[], ["--trainer.callbacks.logging_interval=step"]])
+def test_an_entrys_value_belongs_to_its_own_callback(
+    file: str, entry: str, common: list[str], argument: list[str]
+) -> None:
+    Path("stop.yaml").write_text(file)
+    entries = parse_entries([f"stop.yaml{entry}:trainer.callbacks.patience=9"])
+    options = [*common, "--trainer.callbacks+=LearningRateMonitor", *argument]
+    text = resolved(plan_runs(entries, [0], options, Path("out"))[0])
+    assert text.index("EarlyStopping\n") < text.index("patience: 9\n") < text.index("LearningRateMonitor\n")
+    assert ("logging_interval: step\n" in text) == bool(argument)
+
+
 def test_a_configuration_keeps_its_overrides_wherever_it_stands() -> None:
     for typed in ("a.yaml:lr=1 b.yaml --x 1", "b.yaml a.yaml:lr=1 --x 1", "--x 1 a.yaml:lr=1 b.yaml"):
         configs, options = separate_options(typed.split())

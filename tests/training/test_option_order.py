@@ -163,6 +163,17 @@ def test_an_argument_belongs_to_the_callback_before_it() -> None:
         resolved((wait, stop))
 
 
+def test_an_argument_before_those_appended_belongs_to_the_configurations_last_callback() -> None:
+    append, wait = "--trainer.callbacks+=LearningRateMonitor", "--trainer.callbacks.patience 8"
+    for options in (("--config stop.yaml", wait, append), (wait, append, "--config stop.yaml")):
+        text = resolved(options)
+        assert text.index("EarlyStopping\n") < text.index("patience: 8\n") < text.index("LearningRateMonitor\n")
+    with pytest.raises(UsageError, match="has no argument 'none'"):
+        resolved(("--config stop.yaml", "--trainer.callbacks.none 8", append))
+    with pytest.raises(UsageError, match=r"callbacks.patience must come after the --trainer.callbacks\+=CLASS"):
+        resolved(("--config short.yaml", wait, append))
+
+
 @pytest.mark.parametrize("value", ["-0.001", "-1e-3"])
 def test_a_value_may_begin_with_a_dash(value: str) -> None:
     assert "weight_decay: -0.001\n" in resolved((f"--model.optimizer.weight_decay {value}",))
