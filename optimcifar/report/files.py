@@ -29,16 +29,11 @@ def write_report(analysis: Analysis, out: Path) -> None:
         analysis: what the runs show.
         out: the folder; it is created if it does not exist.
     """
-    write_records(analysis, out)
+    write_atomically(out / "results.csv", to_csv(run_records(analysis)))
+    write_atomically(out / "summary.csv", to_csv(configuration_records(analysis)))
     write_atomically(out / "summary.md", _markdown(analysis))
     write_charts(draw_charts(analysis), out)
     write_atomically(out / "report.html", comparison_page(analysis))
-
-
-def write_records(analysis: Analysis, out: Path) -> None:
-    """Write ``results.csv`` and ``summary.csv`` into a folder, which is created if it does not exist."""
-    write_atomically(out / "results.csv", to_csv(run_records(analysis)))
-    write_atomically(out / "summary.csv", to_csv(configuration_records(analysis)))
 
 
 def write_charts(charts: Mapping[str, alt.LayerChart | alt.ConcatChart], out: Path) -> None:

@@ -44,6 +44,17 @@ def to_csv(records: Sequence[Record]) -> str:
     return text.getvalue()
 
 
+def interval_fields(name: str, value: Estimate | Difference) -> Record:
+    """Return the fields of a mean and its interval: ``val_acc``, ``val_acc_low`` and ``val_acc_high``."""
+    return {name: value.mean, f"{name}_low": value.low, f"{name}_high": value.high}
+
+
+def difference_fields(name: str, value: Difference | None) -> Record:
+    """Return the fields of a paired difference: as ``interval_fields``, the number of pairs, and the adjusted p."""
+    fields = {"": "mean", "_low": "low", "_high": "high", "_pairs": "n", "_adjusted_p": "adjusted_p"}
+    return {f"{name}{ending}": getattr(value, field) if value else math.nan for ending, field in fields.items()}
+
+
 def _run_record(run: RunResult, analysis: Analysis) -> Record:
     record: Record = {"configuration": run.name, "seed": run.seed, "status": run.status, "epochs": run.epochs}
     record |= {name: run.hyperparameters.get(name) for name in analysis.differing}
@@ -67,27 +78,18 @@ def _configuration_record(configuration: Configuration, analysis: Analysis) -> R
     for name in ("seeds", "diverged", "at_chance", "not_finished"):
         record[name] = getattr(configuration, name)
     for name, value in configuration.metrics.items():
-        record |= _interval(name, value)
+        record |= interval_fields(name, value)
     record |= configuration.costs
     if target := configuration.target:
         record |= {"reached_target": target.reached, "epochs_to_target": target.epochs}
         record["seconds_to_target"] = target.seconds
-    record |= _difference("difference", configuration.difference)
+    record |= difference_fields("difference", configuration.difference)
     record |= {"verdict": verdict_text(configuration), "among_the_best": configuration.among_the_best}
     for average in AVERAGES:
-        record |= _difference(f"{average}_gain", configuration.gains.get(average))
+        record |= difference_fields(f"{average}_gain", configuration.gains.get(average))
         gain = configuration.gains.get(average)
         record[f"{average}_verdict"] = gain.verdict if gain else ""
     return record
-
-
-def _interval(name: str, value: Estimate | Difference) -> Record:
-    return {name: value.mean, f"{name}_low": value.low, f"{name}_high": value.high}
-
-
-def _difference(name: str, value: Difference | None) -> Record:
-    fields = {"": "mean", "_low": "low", "_high": "high", "_pairs": "n", "_adjusted_p": "adjusted_p"}
-    return {f"{name}{ending}": getattr(value, field) if value else math.nan for ending, field in fields.items()}
 
 
 def _cell(value: Any) -> Any:

@@ -162,8 +162,7 @@ def _cost_columns(study: Study) -> list[Column[str]]:
         return len(study.tuning_runs[name])
 
     def minutes(name: str) -> float:
-        seconds = [run.summary.get("train_seconds") for run in study.tuning_runs[name]]
-        return math.fsum(value for value in seconds if value is not None) / 60
+        return study.tuning_seconds(name) / 60
 
     return [
         _NAME,

@@ -185,6 +185,11 @@ class Study:
         to_come = design.candidates - len(candidates) if missing else 0
         return missing + sum(trial.missing(more) for trial in candidates) + to_come * len(more)
 
+    def tuning_seconds(self, name: str) -> float:
+        """Return the seconds of training of all tuning runs of a configuration."""
+        seconds = [run.summary.get("train_seconds") for run in self.tuning_runs[name]]
+        return math.fsum(value for value in seconds if value is not None)
+
     def _comparison(self, numbers: dict[str, int]) -> Comparison:
         runs = [
             replace(run, name=name, entry=name)
