@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import StochasticWeightAveraging, TQDMProgressB
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.types import LRSchedulerConfig
+from rich.text import Text
 from torch import nn
 from torch.nn import UninitializedParameter
 from tqdm import tqdm
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from optimcifar.callbacks.base import EpochMetrics, device_name
 from optimcifar.callbacks.descriptions import call_text, constructor_arguments, schedule_text
 from optimcifar.callbacks.weight_averages import WeightAverages
+from optimcifar.console import OutputConsole
 from optimcifar.data.datamodule import image_data
 from optimcifar.optim.horizons import callbacks_of, run_length
 from optimcifar.optim.schedule_notes import schedule_notes
@@ -32,6 +34,10 @@ _METRICS = {
     **{f"val_acc_{name}": f"{name} acc {{:.4f}}" for name in AVERAGES},
     "seconds": "{:.1f} s",
 }
+
+
+# What belongs to the line above stands below its text.
+_INDENT = " " * len("optimizer  ")
 
 
 class EpochBar(TQDMProgressBar):
@@ -67,9 +73,9 @@ class EpochBar(TQDMProgressBar):
 class EpochLines(EpochMetrics):
     """Prints what will run when training starts, then one line after each epoch.
 
-    Optimizers and schedules are shown with all their arguments, defaults included, whatever their classes. A line
-    shows the metrics that ``ImageClassifier`` and ``RunSummary`` log, where they are logged, and those of any module
-    that are logged with ``prog_bar=True``. Works with every module and every Trainer.
+    Optimizers and schedules are shown with all their arguments, whatever their classes; a terminal dims those that have
+    the class's default. A line shows the metrics that ``ImageClassifier`` and ``RunSummary`` log, where they are
+    logged, and those of any module that are logged with ``prog_bar=True``. Works with every module and every Trainer.
     """
 
     def __init__(self) -> None:
@@ -79,16 +85,16 @@ class EpochLines(EpochMetrics):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the network, the data, the optimizers, the schedules and the averaging."""
         self._trained = False
-        _print(_network_and_data(trainer, pl_module))
+        _print(Text(_network_and_data(trainer, pl_module)))
         for optimizer in trainer.optimizers:
-            _print(f"optimizer  {call_text(optimizer, optimizer.defaults)}")
+            _print(Text("optimizer  ").append_text(call_text(optimizer, optimizer.defaults)))
             for number, group in enumerate(optimizer.param_groups[1:], start=2):
-                _print(f"           group {number}: {_group_options(group, optimizer.defaults)}")
+                _print(Text(f"{_INDENT}group {number}: {_group_options(group, optimizer.defaults)}"))
         for line in schedule_lines(trainer):
             _print(line)
         for callback in callbacks_of(trainer):
             if isinstance(callback, (StochasticWeightAveraging, WeightAverages)):
-                _print(f"averaging  {call_text(callback, constructor_arguments(callback))}")
+                _print(Text("averaging  ").append_text(call_text(callback, constructor_arguments(callback))))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the epoch before: only now are all of its metrics known."""
@@ -106,21 +112,23 @@ class EpochLines(EpochMetrics):
     def _print_last_epoch(self, trainer: Trainer) -> None:
         # A run that goes on between two epochs starts with an epoch that it neither trained nor measured.
         if trainer.current_epoch and (self._trained or trainer.callback_metrics):
-            _print(_epoch_line(trainer, self.epoch_metrics(trainer)))
+            _print(Text(_epoch_line(trainer, self.epoch_metrics(trainer))))
 
 
-def schedule_lines(trainer: Trainer) -> list[str]:
+def schedule_lines(trainer: Trainer) -> list[Text]:
     """Describe a run's schedules in a line each, followed by notes where one does not fit the run's length."""
     lines = []
+    make = getattr(trainer.lightning_module, "lr_scheduler", None)
     for config in trainer.lr_scheduler_configs:
-        lines.append(f"schedule   {schedule_text(config.scheduler)}, {_when_it_steps(trainer, config)}")
+        described = schedule_text(config.scheduler, make)
+        lines.append(Text.assemble("schedule   ", described, f", {_when_it_steps(trainer, config)}"))
         interval: LRInterval = config.interval  # type: ignore[assignment]  # Lightning takes one of the two
         # The length of a schedule that steps less often, or when the module says so, is not in the run's units.
         known = trainer.lightning_module.automatic_optimization and config.frequency == 1
         length = run_length(trainer, interval) if known else None
         notes = schedule_notes(config.scheduler, length, interval) if length else ()
-        lines += [f"           note: {note}" for note in notes]
-    return lines or ["schedule   none"]
+        lines += [Text(f"{_INDENT}note: {note}") for note in notes]
+    return lines or [Text("schedule   none")]
 
 
 def _when_it_steps(trainer: Trainer, config: LRSchedulerConfig) -> str:
@@ -130,9 +138,9 @@ def _when_it_steps(trainer: Trainer, config: LRSchedulerConfig) -> str:
 
 
 @rank_zero_only
-def _print(line: str) -> None:
+def _print(line: Text) -> None:
     # Through tqdm, which keeps the line above a progress bar.
-    tqdm.write(line)
+    tqdm.write(OutputConsole().layout(line, len(_INDENT)))
 
 
 def _network_and_data(trainer: Trainer, pl_module: LightningModule) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optimcifar.errors import UsageError
-from optimcifar.paths import expand_home
+from optimcifar.paths import expand_path
 from optimcifar.runs.folder import comparison_run
 from optimcifar.training.option_order import separate_appends
 
@@ -90,7 +90,7 @@ def split_entry(text: str) -> tuple[Path, list[tuple[str, str]]]:
         UsageError: the file does not exist.
     """
     file, *overrides = re.split(r":(?=[a-z_][\w.+]*=)", text)
-    path = expand_home(file)
+    path = expand_path(file)
     if not path.is_file():
         raise UsageError(f"there is no configuration {file}")
     pairs = [override.partition("=")[::2] for override in overrides]

@@ -15,6 +15,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateFinder, Timer
 
 from optimcifar.callbacks.evaluation import EvaluationSummary
+from optimcifar.data.datamodule import ImageDataModule
 from optimcifar.errors import UsageError
 from optimcifar.optim.building import ScheduleError
 from optimcifar.optim.horizons import callbacks_of
@@ -136,6 +137,11 @@ class TrainingRun:
             raise UsageError("fast_dev_run and barebones write no files: there would be nothing to compare")
         self._check_optimizer()
         return self._cli.resolved()
+
+    def use_blank_images(self) -> None:
+        """Use blank images in place of a download: for a run that is planned and trains nothing."""
+        if isinstance(self._cli.datamodule, ImageDataModule):
+            self._cli.datamodule.use_blank_images()
 
     def uses(self, kind: type[Callback]) -> bool:
         """Return whether the options name a callback of this class."""
