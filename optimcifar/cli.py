@@ -142,7 +142,10 @@ def _report(outcome: RunOutcome) -> int:
     if outcome.error:
         raise outcome.error
     if outcome.summary:  # not in processes that do not write
-        print(outcome.describe())
+        from optimcifar.console import OutputConsole
+
+        for line in outcome.describe():
+            OutputConsole().print_line(line)
     return _DIVERGED if outcome.status == "diverged" else _DONE
 
 

@@ -7,17 +7,14 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
-from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.types import LRSchedulerConfig
 from rich.text import Text
 from torch import nn
 from torch.nn import UninitializedParameter
-from tqdm import tqdm
 
-from optimcifar.callbacks.base import EpochMetrics, device_name
+from optimcifar.callbacks.base import INDENT, EpochMetrics, device_name, print_line
 from optimcifar.callbacks.descriptions import call_text, constructor_arguments, schedule_text
 from optimcifar.callbacks.weight_averages import WeightAverages
-from optimcifar.console import OutputConsole
 from optimcifar.data.datamodule import image_data
 from optimcifar.optim.horizons import callbacks_of, run_length
 from optimcifar.optim.schedule_notes import schedule_notes
@@ -37,11 +34,11 @@ _METRICS = {
 
 
 # What belongs to the line above stands below its text.
-_INDENT = " " * len("optimizer  ")
+_INDENT = " " * INDENT
 
 
 class EpochBar(TQDMProgressBar):
-    """A progress bar for the current epoch, which disappears when the epoch ends.
+    """A progress bar for the current epoch, test or predictions, which disappears at their end.
 
     It shows no metrics: ``EpochLines`` prints them.
     """
@@ -59,6 +56,18 @@ class EpochBar(TQDMProgressBar):
     def init_validation_tqdm(self) -> Tqdm:
         """Return an invisible bar: validation takes a moment."""
         return Tqdm(disable=True)
+
+    def init_test_tqdm(self) -> Tqdm:
+        """Return the bar of a test."""
+        bar = super().init_test_tqdm()
+        bar.leave = False
+        return bar
+
+    def init_predict_tqdm(self) -> Tqdm:
+        """Return the bar of predictions."""
+        bar = super().init_predict_tqdm()
+        bar.leave = False
+        return bar
 
     def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
         """Start the bar again."""
@@ -85,16 +94,16 @@ class EpochLines(EpochMetrics):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the network, the data, the optimizers, the schedules and the averaging."""
         self._trained = False
-        _print(Text(_network_and_data(trainer, pl_module)))
+        print_line(_network_and_data(trainer, pl_module))
         for optimizer in trainer.optimizers:
-            _print(Text("optimizer  ").append_text(call_text(optimizer, optimizer.defaults)))
+            print_line(Text("optimizer  ").append_text(call_text(optimizer, optimizer.defaults)))
             for number, group in enumerate(optimizer.param_groups[1:], start=2):
-                _print(Text(f"{_INDENT}group {number}: {_group_options(group, optimizer.defaults)}"))
+                print_line(f"{_INDENT}group {number}: {_group_options(group, optimizer.defaults)}")
         for line in schedule_lines(trainer):
-            _print(line)
+            print_line(line)
         for callback in callbacks_of(trainer):
             if isinstance(callback, (StochasticWeightAveraging, WeightAverages)):
-                _print(Text("averaging  ").append_text(call_text(callback, constructor_arguments(callback))))
+                print_line(Text("averaging  ").append_text(call_text(callback, constructor_arguments(callback))))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the epoch before: only now are all of its metrics known."""
@@ -112,7 +121,7 @@ class EpochLines(EpochMetrics):
     def _print_last_epoch(self, trainer: Trainer) -> None:
         # A run that goes on between two epochs starts with an epoch that it neither trained nor measured.
         if trainer.current_epoch and (self._trained or trainer.callback_metrics):
-            _print(Text(_epoch_line(trainer, self.epoch_metrics(trainer))))
+            print_line(_epoch_line(trainer, self.epoch_metrics(trainer)))
 
 
 def schedule_lines(trainer: Trainer) -> list[Text]:
@@ -135,12 +144,6 @@ def _when_it_steps(trainer: Trainer, config: LRSchedulerConfig) -> str:
     if not trainer.lightning_module.automatic_optimization:
         return "stepped by the module"
     return f"every {config.interval if config.frequency == 1 else count(config.frequency, config.interval)}"
-
-
-@rank_zero_only
-def _print(line: Text) -> None:
-    # Through tqdm, which keeps the line above a progress bar.
-    tqdm.write(OutputConsole().layout(line, len(_INDENT)))
 
 
 def _network_and_data(trainer: Trainer, pl_module: LightningModule) -> str:

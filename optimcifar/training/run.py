@@ -49,8 +49,8 @@ class RunOutcome:
     folder: RunFolder | None
     error: BaseException | None = None
 
-    def describe(self) -> str:
-        """Describe how a run ended and where its files are, in one or two lines."""
+    def describe(self) -> list[str]:
+        """Describe how a run ended and where its files are, in two lines."""
         summary = self.summary
         names = {"train_loss": "train loss", "val_acc": "validation accuracy"}
         names |= {f"val_acc_{name}": f"of the averaged weights ({name})" for name in AVERAGES}
@@ -64,9 +64,9 @@ class RunOutcome:
             f"{'' if speed is None else f', {speed:,.0f} images/s'}"
         )
         if self.folder is None:
-            return f"{end}\nno files were written"
+            return [end, "no files were written"]
         weights = " and ".join(map(str, self.folder.checkpoints()))
-        return f"{end}\nthe run is in {self.folder.path}, its weights in {weights or 'no file'}"
+        return [end, f"the run is in {self.folder.path}, its weights in {weights or 'no file'}"]
 
 
 class TrainingRun:

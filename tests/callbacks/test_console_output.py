@@ -272,3 +272,21 @@ def test_a_run_that_goes_on_prints_its_own_epochs_only(tmp_path: Path, capsys: p
 
     assert len(fit(8)) == 2
     assert fit(12, tmp_path / "2.ckpt") == ["epoch 3  train loss 4.0000  val loss 2.0000"]
+
+
+@pytest.mark.parametrize("command", ["test", "predict", "validate"])
+def test_an_evaluation_leaves_whole_lines_and_no_bar(
+    command: str, optimcifar: Command, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert optimcifar("fit", *small).status == 0
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)  # shows the bar
+    monkeypatch.setenv("COLUMNS", "200")
+    outcome = optimcifar(command, "--ckpt_path", "lightning_logs/version_0")
+    assert outcome.status == 0
+    screen = [line.split("\r")[-1].strip() for line in outcome.out.split("\n")]
+    shown = [line for line in screen if line]
+    assert ("\r" in outcome.out) == (command != "validate")
+    assert all(
+        re.match(r"(test|validation) accuracy 0|written to lightning|200 validation images", line) for line in shown
+    )
+    assert len(shown) == (1 if command == "validate" else 2)

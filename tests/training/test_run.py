@@ -267,5 +267,5 @@ def test_checkpoint_loads_in_python(small: list[str]) -> None:
 
 def test_a_run_without_a_whole_epoch_has_no_speed() -> None:
     summary = {"diverged_step": 3, "epochs": 0, "dataset": "Shapes10", "train_seconds": 0.0, "images_per_second": None}
-    assert "images/s" not in RunOutcome("diverged", summary, None).describe()
-    assert "2,000 images/s" in RunOutcome("finished", summary | {"images_per_second": 2000.4}, None).describe()
+    assert "images/s" not in RunOutcome("diverged", summary, None).describe()[0]
+    assert "2,000 images/s" in RunOutcome("finished", summary | {"images_per_second": 2000.4}, None).describe()[0]
