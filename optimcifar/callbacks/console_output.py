@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import UninitializedParameter
 
 from optimcifar.callbacks.base import INDENT, EpochMetrics, device_name, print_line
-from optimcifar.callbacks.descriptions import call_text, constructor_arguments, schedule_text
+from optimcifar.callbacks.descriptions import call_text, constructor_arguments, optimizer_arguments, schedule_text
 from optimcifar.callbacks.weight_averages import WeightAverages
 from optimcifar.data.datamodule import image_data
 from optimcifar.optim.horizons import callbacks_of, run_length
@@ -96,7 +96,7 @@ class EpochLines(EpochMetrics):
         self._trained = False
         print_line(_network_and_data(trainer, pl_module))
         for optimizer in trainer.optimizers:
-            print_line(Text("optimizer  ").append_text(call_text(optimizer, optimizer.defaults)))
+            print_line(Text("optimizer  ").append_text(call_text(optimizer, optimizer_arguments(optimizer))))
             for number, group in enumerate(optimizer.param_groups[1:], start=2):
                 print_line(f"{_INDENT}group {number}: {_group_options(group, optimizer.defaults)}")
         for line in schedule_lines(trainer):

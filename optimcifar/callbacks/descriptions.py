@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from rich.text import Text
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from optimcifar.optim.horizons import schedule_class
@@ -30,18 +31,26 @@ def constructor_arguments(instance: object) -> dict[str, Any]:
     return arguments
 
 
+def optimizer_arguments(optimizer: Optimizer) -> dict[str, Any]:
+    """Return an optimizer's arguments, without the state that some keep among their defaults."""
+    parameters = inspect.signature(type(optimizer)).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return dict(optimizer.defaults)
+    names = {parameter.name for parameter in parameters}
+    return {name: value for name, value in optimizer.defaults.items() if name in names}
+
+
 def call_text(instance: object, arguments: Mapping[str, Any]) -> Text:
     """Write an object as the call that makes it, ``torch.optim.SGD(lr=0.1)``, and dim arguments that have the default.
 
     Args:
         instance: the object.
-        arguments: its arguments; an optimizer may keep some of its state among them, which is left out.
+        arguments: its arguments.
     """
-    parameters = inspect.signature(type(instance)).parameters
+    defaults = {name: parameter.default for name, parameter in inspect.signature(type(instance)).parameters.items()}
     listed = [
-        Text(f"{name}={_value_text(value)}", "dim" if _are_equal(value, parameters[name].default) else "")
+        Text(f"{name}={_value_text(value)}", "dim" if name in defaults and _are_equal(value, defaults[name]) else "")
         for name, value in arguments.items()
-        if name in parameters
     ]
     return Text.assemble(f"{import_path(type(instance))}(", Text(", ").join(listed), ")")
 
