@@ -50,6 +50,7 @@ def hyperparameters(
         "lr_interval": trainer.lr_scheduler_configs[0].interval if trainer.lr_scheduler_configs else None,
         "param_groups": getattr(pl_module, "param_groups", None) or None,
         "net": configured.get("net") or _spec(type(net), constructor_arguments(net)),
+        **({"compile": True} if pl_module.hparams.get("compile") else {}),
         "data": _data(trainer),
         "trainer": _from_trainer(trainer) if trainer_settings is None else trainer_settings,
     }
