@@ -151,7 +151,7 @@ def _network_and_data(trainer: Trainer, pl_module: LightningModule) -> str:
     net = net if isinstance(net, nn.Module) else pl_module
     text = f"{type(net).__name__}, {_parameter_count(net)}"
     if data := image_data(trainer):
-        text += f", on {data.dataset_name}: {len(data.train_positions):,} training images"
+        text += f", on {data.dataset_name}: {count(len(data.train_positions), 'training image')}"
         text += f", {len(data.val_positions):,} for validation, seed {data.seed}"
     return f"{text}; {device_name(trainer)}"
 

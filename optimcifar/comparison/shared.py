@@ -12,6 +12,7 @@ from optimcifar.engine.runs import Run
 from optimcifar.engine.worker import RunEnd
 from optimcifar.errors import UsageParser
 from optimcifar.report.design import Until
+from optimcifar.text import count
 from optimcifar.training.option_order import separate_options
 
 
@@ -72,5 +73,5 @@ def add_comparison_options(parser: UsageParser) -> None:
 def exit_status(ends: Mapping[Run, RunEnd]) -> int:
     """Say how many runs failed, and return the exit status."""
     if failed := sum(end.status == "failed" for end in ends.values()):
-        print(f"optimcifar: {failed} of {len(ends)} runs failed", file=sys.stderr)
+        print(f"optimcifar: {failed} of {count(len(ends), 'run')} failed", file=sys.stderr)
     return 1 if failed else 0
