@@ -55,7 +55,7 @@ def connect(options: ClusterOptions, out: Path, entries: Sequence[Entry]) -> Ite
 
     Raises:
         RuntimeError: no scheduler answers at its address, a worker cannot train the runs, the local workers cannot be
-            started, or there is no dashboard.
+            started, or the dashboard cannot be shown.
     """
     with _restored_process(), dask.config.set(_SETTINGS):
         if options.scheduler:
@@ -88,19 +88,16 @@ def _show_dashboard(client: Client, options: ClusterOptions) -> None:
     """Print the address of dask's dashboard, if it is asked for.
 
     Raises:
-        RuntimeError: the scheduler serves none.
+        RuntimeError: the scheduler has no bokeh, which draws it.
     """
     if not options.dashboard:
         return
-    where = f" where the scheduler at {options.scheduler} runs" if options.scheduler else ""
+    where = f" where the scheduler at {options.scheduler} runs, and start it again" if options.scheduler else ""
     try:
-        link = client.dashboard_link
         client.run_on_scheduler(version, "bokeh")
     except PackageNotFoundError as error:
         raise RuntimeError(f"--dashboard needs bokeh: pip install bokeh{where}") from error
-    except KeyError as error:
-        raise RuntimeError(f"the scheduler at {options.scheduler} was started without a dashboard") from error
-    OutputConsole().print_line(f"dashboard: {link}")
+    OutputConsole().print_line(f"dashboard: {client.dashboard_link}")
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
@@ -107,11 +106,9 @@ def complaint(origin: Origin, files: Iterable[SharedFile] = (), *, dask_worker: 
 
 
 def _readable(found: str | Exception) -> str:
-    """Return a worker's complaint; an error means that it could not even look."""
-    if isinstance(found, (PackageNotFoundError, ModuleNotFoundError)) and "." not in str(found.name):
-        return f"has no {found.name}: install it there"
-    if isinstance(found, (ModuleNotFoundError, AttributeError)):
-        return "has another version of optimcifar"
+    """Return a worker's complaint, or what the error says that kept it from looking."""
+    if isinstance(found, Exception) and "optimcifar" in str(found):
+        return "has no optimcifar, or another version of it"  # this module could not be imported there
     return str(found)
 
 
