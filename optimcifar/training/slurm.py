@@ -38,6 +38,6 @@ def _tasks() -> int:
 def _refusal() -> UsageError:
     tasks = _tasks()
     return UsageError(
-        f"SLURM_NTASKS is {tasks}, one task for each device of a run: to train on one device, put srun --ntasks 1 before "
-        f"the command;\nto train on {tasks}, use sbatch --ntasks-per-node N, and srun optimcifar ... --trainer.devices N"
+        f"SLURM_NTASKS is {tasks}, one task for each device of a run: to train on one device, put srun --ntasks 1 "
+        f"before the command;\nto train on {tasks}, use sbatch --ntasks-per-node N and srun, and --trainer.devices N"
     )
