@@ -168,6 +168,26 @@ def test_every_worker_is_checked_before_anything_is_trained(
     assert not (project / "out").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("unseen", ["", "results"], ids=["the command's", "that of the runs"])
+def test_worker_that_does_not_see_a_folder_is_refused(
+    unseen: str, project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # With a mount namespace of its own, in which the folder is another one, as on another machine.
+    hidden = project / unseen
+    hidden.mkdir(exist_ok=True)
+    inside = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hidden))
+    if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine allows no mount namespaces")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    with scheduler(elsewhere / "0") as (client, address), worker(address, elsewhere / "1", inside=inside):
+        client.wait_for_workers(1, timeout=120)
+        (own,) = client.ncores()
+        outcome = optimcifar(*COMPARE, "--scheduler", address, "--out", "results/new")
+    assert (outcome.status, outcome.err) == (1, f"optimcifar: worker {own}: cannot see {hidden}\n")
+    assert not list(project.glob("results/*"))
+
+
 # Addresses for tests of networks, by RFC 2544.
 SUBNET = "198.18.47"
 
