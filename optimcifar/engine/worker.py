@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import chdir, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import wraps
 from io import StringIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from optimcifar.engine.worker_check import Origin, UnfitWorkerError, complaint
@@ -62,20 +64,35 @@ def _task(function: Callable[_P, _T]) -> Callable[Concatenate[Origin | None, _P]
 
     @wraps(function)
     def task(origin: Origin | None, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        if origin is not None:
-            _refuse_unfit(origin)
-        with _silence(), _alone(), chdir(origin.folder if origin else "."):
+        with _silence(), _alone(), _in_folder(origin) if origin else nullcontext():
             return function(*args, **kwargs)
 
     return task
 
 
-def _refuse_unfit(origin: Origin) -> None:
-    from distributed import get_worker  # the module is imported by commands that need no dask, too
+@contextmanager
+def _in_folder(origin: Origin) -> Iterator[None]:
+    """Work in the command's folder, and forget its modules afterwards: a later command may have others of the name."""
+    from distributed import get_worker  # this module is imported by commands that need no dask, too
 
     worker = get_worker()
     if text := complaint(origin, dask_worker=worker):
         raise UnfitWorkerError(f"worker {worker.address}: {text}")
+    before = set(sys.modules)
+    try:
+        with chdir(origin.folder):
+            yield
+    finally:
+        new = sys.modules.keys() - before
+        own = {name for name in new if "." not in name and _is_in(origin.folder, sys.modules[name])}
+        for name in (name for name in new if name.partition(".")[0] in own):
+            del sys.modules[name]
+
+
+def _is_in(folder: Path, module: ModuleType) -> bool:
+    """Return whether a module is a file of the folder, or a package in it; those of a virtual environment are not."""
+    path = Path(module.__file__ or "")
+    return folder in (path.parent, path.parent.parent if path.name == "__init__.py" else None)
 
 
 @contextmanager

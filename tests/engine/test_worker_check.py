@@ -82,3 +82,15 @@ def test_task_is_done_in_the_commands_folder(client: Client, tmp_path: Path, mon
     resolved = client.submit(partial(check_options, origin), ("--config", "a.yaml")).result()
     assert f"root: {tmp_path}/project/images\n" in resolved
     assert os.getcwd() == str(tmp_path)
+
+
+def test_each_command_gets_the_classes_of_its_own_folder(client: Client, tmp_path: Path) -> None:
+    (address, *_) = client.ncores()
+    for rate in (0.1, 0.2):
+        project = tmp_path / str(rate)
+        project.mkdir()
+        text = f"import torch\nclass Mine(torch.optim.SGD):\n    def __init__(self, params, lr: float = {rate}): ...\n"
+        (project / "mine.py").write_text(text.replace("...", "super().__init__(params, lr)"))
+        task = partial(check_options, replace(Origin.here(), folder=project))
+        options = ("--model.optimizer", "mine.Mine")
+        assert f"lr: {rate}\n" in client.submit(task, options, workers=[address], pure=False).result()

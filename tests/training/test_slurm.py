@@ -17,6 +17,7 @@ def with_srun(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 @pytest.mark.usefixtures("with_srun")
+@pytest.mark.filterwarnings("error:The .srun. command is available")
 @pytest.mark.parametrize(
     "job",
     [
