@@ -91,7 +91,7 @@ def _in_folder(origin: Origin) -> Iterator[None]:
 
 def _is_in(folder: Path, module: ModuleType) -> bool:
     """Return whether a module is a file of the folder, or a package in it; those of a virtual environment are not."""
-    path = Path(module.__file__ or "")
+    path = Path(getattr(module, "__file__", None) or "")  # modules of Cython have none
     return folder in (path.parent, path.parent.parent if path.name == "__init__.py" else None)
 
 
