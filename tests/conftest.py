@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Iterator
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -23,6 +24,9 @@ from PIL import Image
 from optimcifar.cli import main
 from optimcifar.data import cifar10_archive
 from optimcifar.data.cifar10 import CIFAR10DataModule
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -123,6 +127,16 @@ def cluster(two_configurations: None, monkeypatch: pytest.MonkeyPatch) -> FakeCl
         for name in names:
             monkeypatch.setattr(f"optimcifar.tuning.{module}.{name}", getattr(fake, name))
     return fake
+
+
+@pytest.fixture(scope="module")
+def client(request: pytest.FixtureRequest) -> Iterator[Client]:
+    """Return a dask client of two workers in this process, of one thread each unless a test says otherwise."""
+    from distributed import Client  # takes half a second
+
+    local = {"processes": False, "n_workers": 2, "dashboard_address": "127.0.0.1:0"}
+    with Client(threads_per_worker=getattr(request, "param", 1), **local) as client:
+        yield client
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from typing import Any
 import yaml
 from helpers import make_run
 
+from optimcifar.engine.cluster_options import ClusterOptions
 from optimcifar.engine.run_times import EpochTime
-from optimcifar.engine.runs import Run
+from optimcifar.engine.runs import Entry, Run
 from optimcifar.engine.worker import RunEnd, record_failure
 from optimcifar.errors import UsageError
 from optimcifar.runs.folder import ENDED, RunFolder
@@ -48,7 +49,7 @@ class FakeCluster:
         self.workers = 2
 
     @contextmanager
-    def connect(self, jobs: int | None, scheduler: str | None) -> Iterator[FakeCluster]:
+    def connect(self, options: ClusterOptions, out: Path, entries: Sequence[Entry]) -> Iterator[FakeCluster]:
         yield self
 
     def check_runs(self, client: FakeCluster, runs: Sequence[Run]) -> list[str]:

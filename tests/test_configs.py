@@ -145,7 +145,7 @@ def test_space_holds_the_own_values_and_what_it_holds_can_be_built(name: str) ->
     for number in range(max(map(len, values.values()))):
         setting = {key: some[min(number, len(some) - 1)] for key, some in values.items()}
         options = [f"--{key}={option_text(value)}" for key, value in setting.items()]
-        resolved = check_options(("--config", str(path), *options))
+        resolved = check_options(None, ("--config", str(path), *options))
         assert {key: value_of(resolved, key) for key in space} == setting
 
 

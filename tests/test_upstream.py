@@ -12,13 +12,17 @@ import signal
 import warnings
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch
 import pytest
 import torch
+from distributed import Client, Worker, get_worker
 from helpers import Outcome, quiet_trainer
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, StochasticWeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -43,6 +47,7 @@ from torchmetrics import MeanMetric
 
 from optimcifar import ImageClassifier, RunLogger, Shapes10DataModule
 from optimcifar.callbacks.last_checkpoint import LastCheckpoint
+from optimcifar.engine import worker
 from optimcifar.optim.types import LRSchedulerCallable, OptimizerCallable
 from optimcifar.runs.folder import RunFolder
 from optimcifar.training.lightning_cli import Seed
@@ -574,6 +579,30 @@ def test_interruption_ends_in_system_exit_and_may_leave_ctrl_c_ignored() -> None
         signal.signal(signal.SIGINT, handler)
 
 
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"])
+def test_lightning_reads_its_rank_from_these_variables(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """engine/worker.py: hides them, because all but the first of several processes write no files."""
+    assert set(worker._RANKS) == {"RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK", "SLURM_NTASKS"}
+    for other in worker._RANKS:
+        monkeypatch.delenv(other, raising=False)
+    assert _get_rank() is None
+    monkeypatch.setenv(name, "1")
+    assert _get_rank() == 1
+
+
+def test_lightning_takes_a_process_for_one_of_slurms_tasks_by_this_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """engine/worker.py: hides it; training/slurm.py: reads it, and refuses in plainer words what Lightning refuses."""
+    monkeypatch.setenv("PATH", "")  # no srun
+    monkeypatch.delenv("SLURM_NTASKS", raising=False)
+    assert not SLURMEnvironment.detect()
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    assert SLURMEnvironment.detect()
+    with pytest.raises(RuntimeError, match="Use `--ntasks-per-node=2` instead"):
+        SLURMEnvironment()
+    monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
+    assert not SLURMEnvironment.detect()
+
+
 @pytest.mark.parametrize("message", _INTENDED)
 def test_silenced_warnings_still_exist(message: str) -> None:
     """training/process.py: silences a warning by these words; drop the words that no library says any more."""
@@ -652,6 +681,43 @@ def test_a_metric_takes_the_dtype_of_its_module() -> None:
     nn.ModuleList([metric]).to(torch.bfloat16)
     metric.update(0.09)
     assert metric.compute().dtype == torch.bfloat16
+
+
+# dask
+
+
+class Unreadable:
+    """A function that a worker cannot read, because it has no module of that name."""
+
+    def __call__(self) -> None: ...
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return import_module, ("optimcifar.no_such_module",)
+
+
+def test_worker_that_cannot_read_a_function_names_the_module(client: Client) -> None:
+    """engine/worker_check.py: says that the worker has no optimcifar, or another version."""
+    error, _ = client.run(Unreadable(), on_error="return").values()
+    assert isinstance(error, Exception)
+    assert "optimcifar.no_such_module" in str(error)
+
+
+@pytest.mark.parametrize("client", [3], indirect=True)
+def test_worker_gives_itself_and_its_threads_to_a_function(client: Client) -> None:
+    """engine/worker_check.py, engine/worker.py: refuse workers of several threads."""
+
+    def threads(dask_worker: Worker) -> int:
+        return int(dask_worker.state.nthreads)
+
+    assert list(client.run(threads).values()) == list(client.ncores().values()) == [3, 3]
+    assert client.submit(lambda: threads(get_worker())).result() == 3
+
+
+def test_a_client_of_a_running_scheduler_has_no_cluster(client: Client) -> None:
+    """engine/cluster.py: tells by it whether workers may have been started in other folders."""
+    assert client.cluster is not None
+    with Client(client.scheduler_info(n_workers=0)["address"]) as other:
+        assert other.cluster is None
 
 
 class LightningModuleWithoutHooks(LightningModule):

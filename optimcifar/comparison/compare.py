@@ -81,7 +81,7 @@ def train(plan: Plan) -> dict[Run, RunEnd]:
         RuntimeError: the cluster cannot be reached.
     """
     print(plan.describe(), flush=True)
-    with connect(plan.jobs, plan.scheduler) as client:
+    with connect(plan.cluster, plan.out, plan.entries) as client:
         check_plan(client, plan)
         with_looks(plan).write(plan.out)
         with resumable(plan.out):

@@ -47,7 +47,7 @@ def forecast(plan: Plan, spread_of: Path | None = None) -> Iterator[str]:
     """
     sd, source = _spread(spread_of)
     yield plan.describe()
-    with connect(plan.jobs, plan.scheduler) as client:
+    with connect(plan.cluster, plan.out, plan.entries) as client:
         configurations = dict(zip(plan.design.configurations, check_plan(client, plan), strict=True))
         times = earlier_times(configurations, plan.out)
         if unknown := [name for name in configurations if name not in times]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from optimcifar.comparison.seeds import Seeds, with_seeds
+from optimcifar.engine.cluster_options import ClusterOptions
 from optimcifar.engine.runs import Entry, Run, parse_entries, plan_runs
 from optimcifar.errors import UsageError
 from optimcifar.paths import expand_path
@@ -23,16 +24,14 @@ class Plan:
         design: what is asked for: seeds or stages, baseline and target.
         out: the comparison's folder.
         options: options of ``fit`` that hold for all runs.
-        jobs: number of local workers; None for one per GPU, or one per core without a GPU.
-        scheduler: address of a running dask scheduler; None for local workers.
+        cluster: which workers train the runs.
     """
 
     entries: tuple[Entry, ...]
     design: Design
     out: Path
     options: tuple[str, ...] = ()
-    jobs: int | None = None
-    scheduler: str | None = None
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
 
     @property
     def run_numbers(self) -> tuple[int, int]:
@@ -70,6 +69,7 @@ def make_plan(
     options: Sequence[str] = (),
     jobs: int | None = None,
     scheduler: str | None = None,
+    dashboard: bool = False,
     max_seeds: int | None = None,
     until: Until | None = None,
 ) -> Plan:
@@ -85,10 +85,9 @@ def make_plan(
     if not entries:
         raise UsageError("name the configurations to compare: optimcifar compare configs/sgd.yaml ...")
     names = tuple(entry.name for entry in entries)
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"--jobs must be at least 1, got {jobs}")
+    cluster = ClusterOptions(jobs, scheduler, dashboard)
     design = make_design(names, seeds, baseline, target_acc, max_seeds, until)
-    plan = Plan(entries, design, expand_path(out), tuple(options), jobs, scheduler)
+    plan = Plan(entries, design, expand_path(out), tuple(options), cluster)
     plan.runs(design.new_seeds[0])  # refuses the options that a comparison sets itself
     return plan
 

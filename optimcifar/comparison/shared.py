@@ -56,6 +56,7 @@ def add_run_options(parser: UsageParser, out: str) -> None:
     parser.add_argument("--out", type=Path, default=Path(out), help="folder (default: %(default)s)")
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one per GPU, or one per core)")
     parser.add_argument("--scheduler", help="address of a running dask scheduler: tcp://host:8786")
+    parser.add_argument("--dashboard", action="store_true", help="print the address of dask's dashboard (needs bokeh)")
 
 
 def add_comparison_options(parser: UsageParser) -> None:

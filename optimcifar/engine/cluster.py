@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeVar
 
 import dask
+from dask.system import CPU_COUNT
 from distributed import Client, Future, Nanny, Scheduler, SpecCluster, wait
 from distributed.scheduler import KilledWorker
 
+from optimcifar.console import OutputConsole
 from optimcifar.engine import worker
+from optimcifar.engine.cluster_options import ClusterOptions
 from optimcifar.engine.run_times import EpochTime
-from optimcifar.engine.runs import Run
+from optimcifar.engine.runs import Entry, Run
 from optimcifar.engine.worker import RunEnd
+from optimcifar.engine.worker_check import Origin, UnfitWorkerError, refuse_unfit_workers
 from optimcifar.environment import restored_environment
 from optimcifar.errors import UsageError, error_message
 from optimcifar.runs.folder import RunFolder
 
-# A run whose worker dies is retried from its last checkpoint, until it has cost so many workers.
-_DEATHS = 10
+_T = TypeVar("_T")
+
+# A run whose worker dies is retried from its last checkpoint, so many times.
+_RETRIES = 10
 
 _SETTINGS = {
-    "distributed.scheduler.allowed-failures": _DEATHS,
+    "distributed.scheduler.allowed-failures": _RETRIES,
     "distributed.comm.timeouts.connect": "10s",
     # In place of dask's own variables, which return freed memory to the system at once: training would ask for it again
     # in every step.
@@ -36,27 +45,59 @@ _ANY_PORT = "127.0.0.1:0"
 
 
 @contextmanager
-def connect(jobs: int | None, scheduler: str | None) -> Iterator[Client]:
-    """Yield a client of the cluster at ``scheduler``, or of a local one with ``jobs`` one-thread workers.
+def connect(options: ClusterOptions, out: Path, entries: Sequence[Entry]) -> Iterator[Client]:
+    """Yield a client of the cluster that the options describe.
 
     Args:
-        jobs: number of local workers; None for one per GPU, or one per core without a GPU.
-        scheduler: address of a running scheduler, such as ``tcp://host:8786``.
+        options: which workers train the runs.
+        out: the folder of the runs.
+        entries: the configurations, whose files all workers must see.
 
     Raises:
-        RuntimeError: no scheduler answers at that address, or the local workers cannot be started.
+        RuntimeError: no scheduler answers at its address, a worker cannot train the runs, the local workers cannot be
+            started, or the dashboard cannot be shown.
     """
     with _restored_process(), dask.config.set(_SETTINGS):
-        if scheduler:
-            try:
-                client = Client(scheduler)
-            except (OSError, ValueError) as error:
-                raise RuntimeError(f"no scheduler answers at {scheduler}") from error
-            with client:
+        if options.scheduler:
+            with _remote_client(options.scheduler) as client:
+                _show_dashboard(client, options)
+                _wait_for_worker(client, options.scheduler)
+                refuse_unfit_workers(client, out, [entry.configuration for entry in entries])
                 yield client
         else:
-            with _local_cluster(jobs) as cluster, Client(cluster) as client:
+            with _local_cluster(options) as cluster, Client(cluster) as client:
+                _show_dashboard(client, options)
                 yield client
+
+
+def _remote_client(scheduler: str) -> Client:
+    try:
+        return Client(scheduler)
+    except (OSError, ValueError) as error:
+        raise RuntimeError(f"no scheduler answers at {scheduler}") from error
+
+
+def _wait_for_worker(client: Client, scheduler: str) -> None:
+    """Wait for a first worker, which may be in a queue itself."""
+    if not client.ncores():
+        OutputConsole().print_line(f"waiting for workers: dask worker {scheduler} --nthreads 1")
+        client.wait_for_workers(1)
+
+
+def _show_dashboard(client: Client, options: ClusterOptions) -> None:
+    """Print the address of dask's dashboard, if it is asked for.
+
+    Raises:
+        RuntimeError: the scheduler has no bokeh, which draws it.
+    """
+    if not options.dashboard:
+        return
+    where = f" where the scheduler at {options.scheduler} runs, and start it again" if options.scheduler else ""
+    try:
+        client.run_on_scheduler(version, "bokeh")
+    except PackageNotFoundError as error:
+        raise RuntimeError(f"--dashboard needs bokeh: pip install bokeh{where}") from error
+    OutputConsole().print_line(f"dashboard: {client.dashboard_link}")
 
 
 @contextmanager
@@ -75,7 +116,7 @@ def _restored_process() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _local_cluster(jobs: int | None) -> SpecCluster:
+def _local_cluster(options: ClusterOptions) -> SpecCluster:
     gpus = _gpus()
     workers = {
         number: {
@@ -90,9 +131,10 @@ def _local_cluster(jobs: int | None) -> SpecCluster:
                 "env": {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {},
             },
         }
-        for number in range(jobs or len(gpus) or os.cpu_count() or 1)
+        for number in range(options.jobs or len(gpus) or CPU_COUNT)
     }
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False, "dashboard_address": _ANY_PORT}}
+    served = {"dashboard": options.dashboard, "dashboard_address": _ANY_PORT}
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", **served}}
     try:
         return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
     except RuntimeError as error:
@@ -110,18 +152,19 @@ def _gpus() -> list[str]:
     return [path.name.removeprefix("nvidia") for path in sorted(Path("/dev").glob("nvidia[0-9]*"))]
 
 
+def _origin(client: Client) -> Origin | None:
+    """Return where the command was typed, for workers that may have been started elsewhere; None for local ones."""
+    return Origin.here() if client.cluster is None else None
+
+
 def check_runs(client: Client, runs: list[Run]) -> list[str]:
     """Return the resolved configuration of every run as YAML.
 
     Raises:
         UsageError: a run's options are wrong.
     """
-    futures = client.map(worker.check_options, [run.options for run in runs], pure=False)
-    for run, future in zip(runs, futures, strict=True):
-        if error := future.exception():
-            raise UsageError(f"{run.name}: {error_message(error)}")
-    configurations: list[str] = client.gather(futures)
-    return configurations
+    futures = client.map(partial(worker.check_options, _origin(client)), [run.options for run in runs], pure=False)
+    return _results(runs, futures, UsageError)
 
 
 def places(client: Client) -> int:
@@ -135,11 +178,17 @@ def first_epoch_times(client: Client, runs: list[Run]) -> dict[str, EpochTime]:
     Raises:
         RuntimeError: a run failed.
     """
-    futures = client.map(worker.time_epoch, [run.options for run in runs], pure=False)
+    futures = client.map(partial(worker.time_epoch, _origin(client)), [run.options for run in runs], pure=False)
+    times = _results(runs, futures, RuntimeError)
+    return {run.name: EpochTime(*time) for run, time in zip(runs, times, strict=True)}
+
+
+def _results(runs: Sequence[Run], futures: Sequence[Future[_T]], failure: type[Exception]) -> list[_T]:
+    """Return the results of a task for each run; raise an error of the task as this kind of failure."""
     for run, future in zip(runs, futures, strict=True):
         if error := future.exception():
-            raise RuntimeError(f"{run.name}: {error_message(error)}")
-    return {run.name: EpochTime(*time) for run, time in zip(runs, client.gather(futures), strict=True)}
+            raise error if isinstance(error, UnfitWorkerError) else failure(f"{run.name}: {error_message(error)}")
+    return [future.result() for future in futures]
 
 
 def make_runs(client: Client, runs: list[Run], on_change: Callable[[dict[Run, RunEnd]], None]) -> dict[Run, RunEnd]:
@@ -150,10 +199,9 @@ def make_runs(client: Client, runs: list[Run], on_change: Callable[[dict[Run, Ru
         runs: in the order in which they start.
         on_change: called every half second with the ends so far.
     """
+    task = partial(worker.train_and_test, _origin(client))
     futures = {
-        client.submit(
-            worker.train_and_test, run.options, run.folder, run.seed, run.is_tested, pure=False, priority=-number
-        ): run
+        client.submit(task, run.options, run.folder, run.seed, run.is_tested, pure=False, priority=-number): run
         for number, run in enumerate(runs)
     }
     ends: dict[Run, RunEnd] = {}
@@ -175,6 +223,8 @@ def _end(run: Run, future: Future[RunEnd]) -> RunEnd:
     if error is None:
         end: RunEnd = future.result()
         return end
-    killed = isinstance(error, KilledWorker)
-    message = f"its worker died {_DEATHS} times" if killed else f"{type(error).__name__}: {error}"
+    if isinstance(error, KilledWorker):
+        message = f"its worker died {error.allowed_failures + 1} times"
+    else:
+        message = str(error) if isinstance(error, UnfitWorkerError) else f"{type(error).__name__}: {error}"
     return worker.record_failure(RunFolder(run.folder), run.seed, message)

@@ -38,6 +38,11 @@ class Entry:
     name: str
     options: tuple[str, ...]
 
+    @property
+    def configuration(self) -> Path:
+        """Its file."""
+        return Path(self.options[self.options.index("--config") + 1])
+
 
 @dataclass(frozen=True)
 class Run:

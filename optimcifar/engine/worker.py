@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import wraps
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from optimcifar.engine.worker_check import Origin, UnfitWorkerError, complaint
+from optimcifar.environment import restored_environment
 from optimcifar.errors import error_message
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.runs.folder import ENDED, WEIGHTS, RunFolder, test_result
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+# By these Lightning takes a process for one of several that train a run together, and the first alone writes files.
+_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "SLURM_NTASKS", "JSM_NAMESPACE_RANK")
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,62 @@ def dask_setup(_: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def _task(function: Callable[_P, _T]) -> Callable[Concatenate[Origin | None, _P], _T]:
+    """Turn a function into a task of a worker.
+
+    Its new first argument is where the command was typed, whose relative paths the worker takes for its own; None for a
+    local worker, which was started there.
+
+    Raises:
+        UnfitWorkerError: the worker cannot train the command's runs. It may have joined after all others were checked.
+    """
+
+    @wraps(function)
+    def task(origin: Origin | None, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with _silence(), _alone(), _in_folder(origin) if origin else nullcontext():
+            return function(*args, **kwargs)
+
+    return task
+
+
+@contextmanager
+def _in_folder(origin: Origin) -> Iterator[None]:
+    """Work in the command's folder, and forget its modules afterwards: a later command may have others of the name."""
+    from distributed import get_worker  # this module is imported by commands that need no dask, too
+
+    worker = get_worker()
+    if text := complaint(origin, dask_worker=worker):
+        raise UnfitWorkerError(f"worker {worker.address}: {text}")
+    before = set(sys.modules)
+    try:
+        with chdir(origin.folder):
+            yield
+    finally:
+        new = sys.modules.keys() - before
+        own = {name for name in new if "." not in name and _is_in(origin.folder, sys.modules[name])}
+        for name in (name for name in new if name.partition(".")[0] in own):
+            del sys.modules[name]
+
+
+def _is_in(folder: Path, module: ModuleType) -> bool:
+    """Return whether a module is a file of the folder, or a package in it; those of a virtual environment are not."""
+    path = Path(getattr(module, "__file__", None) or "")  # modules of Cython have none
+    return folder in (path.parent, path.parent.parent if path.name == "__init__.py" else None)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hide from Lightning that SLURM or another launcher started the worker: it trains every run alone.
+
+    Lightning reads a process's rank when it is imported.
+    """
+    with restored_environment():
+        for name in _RANKS:
+            os.environ.pop(name, None)
+        yield
+
+
+@_task
 def check_options(options: tuple[str, ...]) -> str:
     """Return the resolved configuration of a run as YAML.
 
@@ -48,10 +116,11 @@ def check_options(options: tuple[str, ...]) -> str:
     """
     from optimcifar.training.run import training_run
 
-    with _silence(), training_run(options) as run:
+    with training_run(options) as run:
         return run.check()
 
 
+@_task
 def time_epoch(options: tuple[str, ...]) -> tuple[float, int]:
     """Train the first epoch of a run without writing anything.
 
@@ -71,13 +140,14 @@ def time_epoch(options: tuple[str, ...]) -> tuple[float, int]:
 
     torch.set_num_threads(1)
     timer = EpochTimer()
-    with _silence(), training_run(options, only=[timer]) as run:
+    with training_run(options, only=[timer]) as run:
         outcome = run.fit()
     if outcome.error:
         raise outcome.error
     return timer.seconds, timer.steps
 
 
+@_task
 def train_and_test(options: tuple[str, ...], path: Path, seed: int, is_tested: bool) -> RunEnd:
     """Train a run and test its checkpoints, or do what is left to do.
 
@@ -93,8 +163,7 @@ def train_and_test(options: tuple[str, ...], path: Path, seed: int, is_tested: b
     torch.set_num_threads(1)
     folder = RunFolder(path)
     try:
-        with _silence():
-            _train_and_test(options, folder, is_tested)
+        _train_and_test(options, folder, is_tested)
     except Exception as error:  # noqa: BLE001  the tables show it
         return record_failure(folder, seed, error_message(error))
     return RunEnd(folder.status() or "failed")

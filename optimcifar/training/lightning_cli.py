@@ -46,6 +46,7 @@ from optimcifar.training.config_dump import ConfigFile, dump_config, without_obj
 from optimcifar.training.config_file import read_config
 from optimcifar.training.loggers import named_loggers, run_loggers
 from optimcifar.training.profiler import NoProfiler
+from optimcifar.training.slurm import refuse_idle_tasks, refuse_unsupported_tasks
 from optimcifar.training.usage_messages import innermost_reason
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
@@ -228,6 +229,7 @@ class TrainingCLI(LightningCLI):
         options = self.config_init.trainer
         _check_accelerator(options.accelerator)
         _check_numbers(options)
+        refuse_unsupported_tasks()
         if self._only is not None:
             # A run of other callbacks has the length of the run that the options describe.
             kept = [callback for callback in self.user_callbacks if isinstance(callback, GradientAccumulationScheduler)]
@@ -250,6 +252,7 @@ class TrainingCLI(LightningCLI):
             else:
                 kwargs["enable_progress_bar"] = False
         trainer = super().instantiate_trainer(**kwargs)
+        refuse_idle_tasks(trainer)
         if self.command == "fit" and self._only is None:
             trainer.callbacks.insert(0, EarlyChecks())  # type: ignore[attr-defined]
         return trainer

@@ -30,6 +30,7 @@ _INTENDED = (
     ".*no `val_dataloader`",
     ".*across ranks is zero",
     ".*LeafSpec",
+    "The `srun` command is available on your system but is not used",  # it need not be: a run is one process
     "You are trying to `self.log",  # barebones asks for speed alone
 )
 

@@ -13,6 +13,7 @@ from optimcifar.comparison.shared import (
     exit_status,
     parse_run_options,
 )
+from optimcifar.engine.cluster_options import ClusterOptions
 from optimcifar.engine.runs import parse_entries
 from optimcifar.engine.worker import all_failed
 from optimcifar.errors import UsageError, UsageParser
@@ -103,9 +104,9 @@ def sweep(args: list[str]) -> int:
     if not entries:
         raise UsageError("name the configurations to sweep: optimcifar sweep configs/sgd.yaml --over ...")
     over = _parse_over(options.over or [])
-    for option, least in (("points", 2), ("jobs", 1)):
-        if (value := getattr(options, option)) is not None and value < least:
-            raise UsageError(f"--{option} must be at least {least}, got {value}")
+    if options.points < 2:
+        raise UsageError(f"--points must be at least 2, got {options.points}")
+    cluster = ClusterOptions(options.jobs, options.scheduler, options.dashboard)
     seeds = parse_seeds(options.seeds)
     if seeds == "auto":
         raise UsageError("--seeds auto decides between configurations; a sweep needs a number of seeds")
@@ -115,9 +116,7 @@ def sweep(args: list[str]) -> int:
     from optimcifar.report.sweep.results import read_sweep
     from optimcifar.tuning.sweep import SweepPlan, train
 
-    plan = SweepPlan(
-        entries, over, options.points, chosen_seeds(seeds), out, tuple(of_fit), options.jobs, options.scheduler
-    )
+    plan = SweepPlan(entries, over, options.points, chosen_seeds(seeds), out, tuple(of_fit), cluster)
     ends = train(plan)
     if not all_failed(ends):
         show_sweep(read_sweep(out), out)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from optimcifar.comparison.plan import make_design
 from optimcifar.comparison.seeds import Seeds
+from optimcifar.engine.cluster_options import ClusterOptions
 from optimcifar.engine.runs import Entry, Run, parse_entries, plan_runs, split_entry, with_values
 from optimcifar.errors import UsageError
 from optimcifar.paths import expand_path
@@ -41,8 +42,7 @@ class TuningPlan:
         comparison: how the tuned settings are compared.
         out: the study's folder.
         options: options of ``fit`` that hold for all runs.
-        jobs: number of local workers; None for one per GPU, or one per core without a GPU.
-        scheduler: address of a running dask scheduler; None for local workers.
+        cluster: which workers train the runs.
     """
 
     entries: tuple[Entry, ...]
@@ -52,8 +52,7 @@ class TuningPlan:
     comparison: Design
     out: Path
     options: tuple[str, ...] = ()
-    jobs: int | None = None
-    scheduler: str | None = None
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
 
     def runs(self, entries: Sequence[Entry], seeds: Iterable[int], are_tested: bool = False) -> list[Run]:
         """Return the runs of some entries."""
@@ -78,6 +77,7 @@ def make_plan(
     options: Sequence[str],
     jobs: int | None,
     scheduler: str | None,
+    dashboard: bool,
     max_seeds: int | None,
     until: Until | None,
 ) -> TuningPlan:
@@ -91,17 +91,16 @@ def make_plan(
     if not entries:
         raise UsageError("name the configurations to tune: optimcifar tune configs/sgd.yaml configs/adam.yaml ...")
     names = tuple(entry.name for entry in entries)
-    for option, value, least in (("jobs", jobs, 1), ("trials", trials, 2), ("tuning_seeds", tuning_seeds, 1)):
-        if value is not None and value < least:
+    cluster = ClusterOptions(jobs, scheduler, dashboard)
+    for option, value, least in (("trials", trials, 2), ("tuning_seeds", tuning_seeds, 1)):
+        if value < least:
             raise UsageError(f"--{option} must be at least {least}, got {value}")
     comparison = make_design(names, seeds, baseline, target_acc, max_seeds, until)
     if max((*comparison.seeds, comparison.most_seeds - 1)) >= FIRST_TUNING_SEED:
         raise UsageError(f"--seeds must be below {FIRST_TUNING_SEED}: the seeds from there on are for tuning")
     spaces = _file_spaces(space, texts, names) if space else {}
     spaces |= {name: (dimensions, "the command") for name, dimensions in zip(names, own, strict=True) if dimensions}
-    return TuningPlan(
-        entries, spaces, trials, tuning_seeds, comparison, expand_path(out), tuple(options), jobs, scheduler
-    )
+    return TuningPlan(entries, spaces, trials, tuning_seeds, comparison, expand_path(out), tuple(options), cluster)
 
 
 def tuning_space(plan: TuningPlan, name: str, configuration: ResolvedConfiguration) -> TuningSpace:

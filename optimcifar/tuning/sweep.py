@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from distributed import Client
 
 from optimcifar.engine.cluster import check_runs, connect, make_runs
+from optimcifar.engine.cluster_options import ClusterOptions
 from optimcifar.engine.progress import RunTable, resumable
 from optimcifar.engine.runs import Entry, Run, plan_runs, with_values
 from optimcifar.engine.settings import refuse_changes, refuse_equal_configurations, refuse_other_purpose
@@ -37,8 +38,7 @@ class SweepPlan:
         seeds: the seeds.
         out: the sweep's folder.
         options: options of ``fit`` that hold for all runs.
-        jobs: number of local workers; None for one per GPU, or one per core without a GPU.
-        scheduler: address of a running dask scheduler; None for local workers.
+        cluster: which workers train the runs.
     """
 
     entries: tuple[Entry, ...]
@@ -47,8 +47,7 @@ class SweepPlan:
     seeds: tuple[int, ...]
     out: Path
     options: tuple[str, ...] = ()
-    jobs: int | None = None
-    scheduler: str | None = None
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
 
     def runs(self, entries: Sequence[Entry], seeds: Iterable[int]) -> list[Run]:
         """Return the runs of some entries, which are not tested: a sweep explores, and decides nothing."""
@@ -63,7 +62,7 @@ def train(plan: SweepPlan) -> dict[Run, RunEnd]:
         RuntimeError: the cluster cannot be reached.
     """
     refuse_other_purpose(plan.out, "sweep")
-    with connect(plan.jobs, plan.scheduler) as client:
+    with connect(plan.cluster, plan.out, plan.entries) as client:
         design, entries = _points(client, plan)
         runs = plan.runs(entries, plan.seeds)
         _check(client, runs, len(entries))

@@ -53,7 +53,7 @@ def describe(plan: TuningPlan) -> str:
 @contextmanager
 def _tuning(plan: TuningPlan) -> Iterator[_Tuning]:
     refuse_other_purpose(plan.out, "study")
-    with connect(plan.jobs, plan.scheduler) as client:
+    with connect(plan.cluster, plan.out, plan.entries) as client:
         own = check_runs(client, plan.runs(plan.entries, [0]))
         resolved = {entry.name: ResolvedConfiguration(text) for entry, text in zip(plan.entries, own, strict=True)}
         for name, configuration in resolved.items():

@@ -11,8 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -217,34 +216,6 @@ def test_killed_coordinator_is_started_again_and_repeats_nothing_finished(undist
     assert (status, err) == (0, "")
     assert before
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert_same("out", undisturbed)
-
-
-@contextmanager
-def running(*command: str) -> Iterator[None]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-@pytest.mark.slow
-def test_runs_on_a_cluster_that_was_started_apart(undisturbed: str) -> None:
-    dask = str(Path(sys.executable).with_name("dask"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    address = f"tcp://127.0.0.1:{port}"
-    worker = (dask, "worker", address, "--nthreads", "1", "--host", "127.0.0.1", "--memory-limit", "0")
-    with (
-        running(dask, "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"),
-        running(*worker),
-        running(*worker),
-    ):
-        status, _, err = finish(start(SGD, ADAM, SWA, "--seeds", 2, "--out", "out", *LONGER, "--scheduler", address))
-    assert (status, err) == (0, "")
     assert_same("out", undisturbed)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from helpers import CONFIGS, Command, file_contents, make_comparison, make_run
 
 from optimcifar.comparison.forecast import recommendation
 from optimcifar.comparison.plan import make_plan
+from optimcifar.engine.cluster_options import ClusterOptions
+from optimcifar.engine.runs import Entry
 from optimcifar.report.comparison import read_comparison
 from optimcifar.report.design import Design
 from optimcifar.statistics.power import seeds_needed, smallest_difference
@@ -42,9 +44,9 @@ def table(out: str) -> dict[str, str]:
 
 
 @contextmanager
-def worker_in_this_process(jobs: int | None, scheduler: str | None) -> Iterator[Client]:
+def worker_in_this_process(options: ClusterOptions, out: Path, entries: Sequence[Entry]) -> Iterator[Client]:
     """Yield a client as ``connect`` does, without the seconds that importing torch in another process takes."""
-    assert (jobs, scheduler) == (1, None)
+    assert options == ClusterOptions(jobs=1)
     with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as client:
         yield client
 

@@ -31,6 +31,7 @@ def planned(*configs: str, **options: Any) -> TuningPlan:
         "options": [],
         "jobs": None,
         "scheduler": None,
+        "dashboard": False,
         "max_seeds": None,
         "until": None,
     }

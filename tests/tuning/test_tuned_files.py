@@ -25,7 +25,7 @@ _OF_A_RUN = ("logger", "enable_progress_bar")
 
 
 def resolved(options: tuple[str, ...]) -> dict[str, Any]:
-    tree: dict[str, Any] = yaml.safe_load(check_options(options))
+    tree: dict[str, Any] = yaml.safe_load(check_options(None, options))
     tree["trainer"] = {key: value for key, value in tree["trainer"].items() if key not in _OF_A_RUN}
     return tree
 
@@ -33,7 +33,7 @@ def resolved(options: tuple[str, ...]) -> dict[str, Any]:
 @pytest.mark.slow
 def test_tuned_files_of_all_shipped_configurations_repeat_their_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     def check_runs(client: object, runs: list[Run]) -> list[str]:
-        return [check_options(run.options) for run in runs]
+        return [check_options(None, run.options) for run in runs]
 
     monkeypatch.setattr("optimcifar.tuning.tuned_files.check_runs", check_runs)
     files = sorted(map(str, CONFIGS.glob("*.yaml")))
