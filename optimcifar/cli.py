@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optimcifar import __version__
+from optimcifar.configurations import copy_shipped, list_shipped
 from optimcifar.errors import UsageError, UsageParser, error_message
 from optimcifar.output import any_text, flush_output, reader_is_gone
+from optimcifar.paths import expand_home
+from optimcifar.text import count
 
 if TYPE_CHECKING:
     from optimcifar.training.run import RunOutcome
@@ -31,12 +34,14 @@ commands:
   sweep      train with many values of one or two hyperparameters, and plot their effect
   tune       tune several configurations with equal budgets, then compare them on other seeds
   report     draw a comparison, a sweep or a study again, or compare folders of single runs
+  configs    list the configurations that come with the package, or copy them to a folder
 
 options:
   -h, --help   this text; after a command, its own options
   --version    the version
 
-Configurations are read first, in their order. All other options override them, wherever they stand.
+A configuration is a file, or a name that optimcifar configs lists: --config rmsprop. Configurations are read first, in
+their order. All other options override them, wherever they stand.
 
 examples:
   optimcifar fit --config configs/rmsprop.yaml
@@ -48,7 +53,10 @@ _DONE, _FAILED, _WRONG_USAGE, _DIVERGED, _INTERRUPTED = 0, 1, 2, 3, 130
 # A shell's status for a program whose reader is gone, as in `optimcifar report FOLDER | head -1`.
 _NO_READER = 141
 
-_COMMANDS = ("fit", "schedule", "resume", "validate", "test", "predict", "compare", "sweep", "tune", "report")
+_COMMANDS = (
+    *("fit", "schedule", "resume", "validate", "test", "predict"),
+    *("compare", "sweep", "tune", "report", "configs"),
+)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -128,7 +136,7 @@ def _command(arguments: list[str]) -> Callable[[list[str]], int]:
         from optimcifar.tuning.commands import sweep, tune
 
         return sweep if name == "sweep" else tune
-    commands = {"fit": _fit, "resume": _resume, "schedule": _schedule}
+    commands = {"fit": _fit, "resume": _resume, "schedule": _schedule, "configs": _configs}
     if name.startswith("-"):
         command = next((word for word in arguments if word in _COMMANDS), "fit")
         raise UsageError(f"name the command before its options: optimcifar {command} ... {name} ...")
@@ -194,4 +202,17 @@ def _schedule(arguments: list[str]) -> int:
     if options.csv:
         planned.write_csv(options.csv)
     print(f"drawn in {options.png}" + (f", written to {options.csv}" if options.csv else ""))
+    return _DONE
+
+
+def _configs(arguments: list[str]) -> int:
+    parser = UsageParser(
+        "optimcifar configs",
+        description="List the configurations and spaces that come with the package, or copy them to a folder.",
+        epilog="example: optimcifar configs --copy configs",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--copy", type=Path, metavar="FOLDER", help="write the files there; replace none of its own")
+    folder = parser.parse_args(arguments).copy
+    print(f"{count(copy_shipped(expand_home(folder)), 'file')} in {folder}" if folder else list_shipped())
     return _DONE
