@@ -60,7 +60,6 @@ def contents(wheel: Path) -> Mapping[str, bytes]:
 
 @pytest.mark.slow
 def test_wheel_and_sdist_work_without_the_checkout(tmp_path: Path) -> None:
-    pytest.importorskip("setuptools", minversion="77")
     for path in tracked_files():
         copy = tmp_path / "checkout" / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
