@@ -23,6 +23,9 @@ _LINE = 80  # characters of a line of the list
 
 _MOST_SUGGESTIONS = 3
 
+# From so many characters on, a part of a name suggests it, as cosine does sgd_cosine.
+_SHORTEST_PART = 3
+
 
 def find_configuration(typed: str) -> Path:
     """Return the file of a configuration.
@@ -140,7 +143,7 @@ def _alike(path: Path, known: Iterable[str]) -> list[str]:
     stem = path.stem.lower()
     if stem in by_stem:
         return [by_stem[stem]]
-    with_it = [one for one in sorted(by_stem) if stem in one]
+    with_it = [one for one in sorted(by_stem) if stem in one and len(stem) >= _SHORTEST_PART]
     close = difflib.get_close_matches(stem, by_stem, n=_MOST_SUGGESTIONS)
     return [by_stem[one] for one in dict.fromkeys([*with_it, *close])][:_MOST_SUGGESTIONS]
 

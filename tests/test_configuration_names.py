@@ -58,6 +58,7 @@ def test_names_in_sub_folders_are_paths_and_results_have_none(package_folder: Pa
         ("mine/adma.yaml", "there is no configuration mine/adma.yaml: did you mean mine/adam.yaml?"),
         ("mien", "there is no configuration mien: did you mean mine.yaml?"),
         ("configs/rmsprop.yaml", "there is no configuration configs/rmsprop.yaml: did you mean rmsprop?"),
+        ("a", "there is no configuration a: optimcifar configs lists those that have a name"),
         ("xyz", "there is no configuration xyz: optimcifar configs lists those that have a name"),
         ("mine", "mine is a folder, not a configuration"),
         (".", ". is a folder, not a configuration"),

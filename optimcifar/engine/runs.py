@@ -66,10 +66,10 @@ def parse_entries(texts: Iterable[str]) -> list[Entry]:
     name, they are named after the whole paths, as typed, and keys.
 
     Raises:
-        UsageError: there is no such configuration, or two entries are the same.
+        UsageError: there is no such configuration, it is a pipe, or two entries are the same.
     """
     parts = [split_entry(text) for text in texts]
-    paths = [find_configuration(config) for config, _ in parts]
+    paths = [_find_file(config) for config, _ in parts]
     names = [
         _name(path.stem, [key.rpartition(".")[2] for key, _ in pairs], pairs)
         for path, (_, pairs) in zip(paths, parts, strict=True)
@@ -86,6 +86,13 @@ def parse_entries(texts: Iterable[str]) -> list[Entry]:
         if number > 1:
             raise UsageError(f"{name} is named twice: name each configuration once")
     return entries
+
+
+def _find_file(config: str) -> Path:
+    path = find_configuration(config)
+    if not path.is_file():
+        raise UsageError(f"{config} is a pipe, and every run reads its configuration again: name a file")
+    return path
 
 
 def split_entry(text: str) -> tuple[str, list[tuple[str, str]]]:
