@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 
 import pytest
 from helpers import CONFIGS, ROOT, Command, file_contents
 
 from optimcifar.comparison.plan import make_plan
-from optimcifar.configurations import copy_shipped, find_configuration, find_space, shipped_configurations
+from optimcifar.configurations import (
+    copy_shipped,
+    find_configuration,
+    find_space,
+    shipped_configurations,
+    shipped_spaces,
+)
 from optimcifar.engine.runs import parse_entries
 from optimcifar.engine.worker import check_options
 from optimcifar.errors import UsageError
@@ -43,6 +50,11 @@ def test_a_name_means_the_file_that_comes_with_the_package_unless_there_is_one_h
 def test_names_in_sub_folders_are_paths_and_results_have_none(package_folder: Path) -> None:
     assert list(shipped_configurations()) == ["adam", "sgd", "tuned/sgd"]
     assert find_configuration("tuned/sgd") == package_folder / "tuned/sgd.yaml"
+    # The wheel has the same files.
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["optimcifar.configs"]
+    in_wheel = {path for pattern in patterns for path in package_folder.glob(pattern)}
+    assert in_wheel == {*shipped_configurations().values(), *shipped_spaces().values()}
     assert [entry.name for entry in parse_entries(["sgd", "tuned/sgd", "adam"])] == ["sgd", "tuned_sgd", "adam"]
 
 
@@ -105,7 +117,9 @@ def test_copies_are_equal_and_replace_no_other_file(optimcifar: Command) -> None
         copy_shipped(Path("new/mine"))
     assert file_contents(Path()) == before
     Path("new/mine/adam.yaml").unlink()
+    kept = Path("new/mine/sgd.yaml").stat()
     copy_shipped(Path("new/mine"))
+    assert os.path.samestat(kept, Path("new/mine/sgd.yaml").stat())
     assert {path.name for path in Path("new/mine").glob("*.yaml")} == {path.name for path in CONFIGS.glob("*.yaml")}
 
 

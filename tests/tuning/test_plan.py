@@ -64,6 +64,7 @@ def test_space_of_the_package_has_a_name_and_suits_own_configurations_too() -> N
         "muon": "cifar10.yaml",
         "adam": "the command",
     }
+    assert list(planned("sgd", space="cifar10").spaces) == ["sgd"]  # sections of others are no mistake
 
 
 def test_rates_that_a_schedule_ties_together_keep_their_ratio() -> None:
