@@ -11,43 +11,13 @@ from typing import TYPE_CHECKING
 from optimcifar import __version__
 from optimcifar.configurations import copy_shipped, list_shipped
 from optimcifar.errors import UsageError, UsageParser, error_message
+from optimcifar.help import HELP, HELP_OF_COMMANDS
 from optimcifar.output import any_text, flush_output, reader_is_gone
-from optimcifar.paths import expand_home
-from optimcifar.text import count
+from optimcifar.paths import expand_path
+from optimcifar.text import count, nearest
 
 if TYPE_CHECKING:
     from optimcifar.training.run import RunOutcome
-
-_HELP = """\
-usage: optimcifar COMMAND [options]
-
-Compare optimizers, learning-rate schedules and weight averaging on CIFAR-10.
-
-commands:
-  fit        train, and write the run to lightning_logs/version_N
-  schedule   draw the learning rates of a run without training
-  resume     continue an interrupted run in its folder
-  validate   measure the loss and accuracy of a checkpoint on the validation images
-  test       measure the loss and accuracy of a checkpoint on the test images
-  predict    write the class of every validation image to a table
-  compare    train several configurations over several seeds: which is better, and how sure is that
-  sweep      train with many values of one or two hyperparameters, and plot their effect
-  tune       tune several configurations with equal budgets, then compare them on other seeds
-  report     draw a comparison, a sweep or a study again, or compare folders of single runs
-  configs    list the configurations that come with the package, or copy them to a folder
-
-options:
-  -h, --help   this text; after a command, its own options
-  --version    the version
-
-A configuration is a file, or a name that optimcifar configs lists: --config rmsprop. Configurations are read first, in
-their order. All other options override them, wherever they stand.
-
-examples:
-  optimcifar fit --config configs/rmsprop.yaml
-  optimcifar fit --config configs/rmsprop.yaml --data Shapes10DataModule     (no download)
-  optimcifar fit --config configs/sgd.yaml --model.optimizer Adam --model.optimizer.lr 0.001
-  optimcifar test --ckpt_path lightning_logs/version_0/checkpoints/last.ckpt"""
 
 _DONE, _FAILED, _WRONG_USAGE, _DIVERGED, _INTERRUPTED = 0, 1, 2, 3, 130
 # A shell's status for a program whose reader is gone, as in `optimcifar report FOLDER | head -1`.
@@ -101,12 +71,16 @@ def _error_status(error: Exception) -> int:
 
 def _run(arguments: list[str]) -> int:
     if arguments[:1] in ([], ["-h"], ["--help"]):
-        print(_HELP)
+        print(HELP)
         return _DONE
     if arguments[:1] == ["--version"]:
         print(f"optimcifar {__version__}")
         return _DONE
-    return _command(arguments)(arguments[1:])
+    name, options = arguments[0], arguments[1:]
+    if name in HELP_OF_COMMANDS and {"-h", "--help"} & set(options):
+        print(HELP_OF_COMMANDS[name])
+        return _DONE
+    return _command(arguments)(["--help" if option == "--help-all" else option for option in options])
 
 
 def _let_idle_threads_sleep() -> None:
@@ -141,7 +115,9 @@ def _command(arguments: list[str]) -> Callable[[list[str]], int]:
         command = next((word for word in arguments if word in _COMMANDS), "fit")
         raise UsageError(f"name the command before its options: optimcifar {command} ... {name} ...")
     if name not in commands:
-        raise UsageError(f"invalid choice: {name!r} (choose from {', '.join(_COMMANDS)})")
+        meant = nearest(name, _COMMANDS)
+        hint = f"did you mean {meant}?" if meant else f"choose from {', '.join(_COMMANDS)}"
+        raise UsageError(f"there is no command {name!r}: {hint}")
     return commands[name]
 
 
@@ -171,7 +147,10 @@ def _report(outcome: RunOutcome) -> int:
     if outcome.error:
         raise outcome.error
     if outcome.summary:  # not in processes that do not write
-        print(outcome.describe())
+        from optimcifar.console import OutputConsole
+
+        for line in outcome.describe():
+            OutputConsole().print_line(line)
     return _DIVERGED if outcome.status == "diverged" else _DONE
 
 
@@ -188,16 +167,18 @@ def _schedule(arguments: list[str]) -> int:
         usage="optimcifar schedule [--png FILE] [--csv FILE] [options of optimcifar fit]",
         description="Draw the learning rates that optimcifar fit would use with the same options.",
         epilog="example: optimcifar schedule --config configs/sgd_onecycle.yaml --csv rates.csv",
-        allow_abbrev=False,
     )
     parser.add_argument("--png", type=Path, default=Path("schedule.png"), help="the picture (default: %(default)s)")
     parser.add_argument("--csv", type=Path, help="write the rates to a table too, one row per epoch or step")
     options, fit_options = parser.parse_known_args(arguments)
+    parser.refuse_unknown(fit_options)
 
+    from optimcifar.console import OutputConsole
     from optimcifar.training.schedule_plan import plan_rates
 
     planned = plan_rates(fit_options)
-    print(planned.describe())
+    for line in planned.describe():
+        print(OutputConsole().layout(line, indent=len("schedule   ")))
     planned.write_png(options.png)
     if options.csv:
         planned.write_csv(options.csv)
@@ -210,9 +191,8 @@ def _configs(arguments: list[str]) -> int:
         "optimcifar configs",
         description="List the configurations and spaces that come with the package, or copy them to a folder.",
         epilog="example: optimcifar configs --copy configs",
-        allow_abbrev=False,
     )
     parser.add_argument("--copy", type=Path, metavar="FOLDER", help="write the files there; replace none of its own")
     folder = parser.parse_args(arguments).copy
-    print(f"{count(copy_shipped(expand_home(folder)), 'file')} in {folder}" if folder else list_shipped())
+    print(f"{count(copy_shipped(expand_path(folder)), 'file')} in {folder}" if folder else list_shipped())
     return _DONE

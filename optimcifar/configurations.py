@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from optimcifar.errors import UsageError
-from optimcifar.paths import expand_home
+from optimcifar.paths import expand_path
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.text import alternatives, listing
 
@@ -109,7 +109,7 @@ def _named(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
 
 
 def _find(noun: str, typed: str, shipped: Mapping[str, Path]) -> Path:
-    path = expand_home(typed)
+    path = expand_path(typed)
     for file in (path, Path(f"{path}.yaml")):
         if _is_file(file):
             return file
@@ -133,7 +133,7 @@ def _is_file(path: Path) -> bool:
 def _nearest(typed: str, shipped: Iterable[str]) -> list[str]:
     """Return what may have been meant, as it can be typed: first among what is in the same folder."""
     path = Path(typed)
-    beside = sorted(str(path.parent / file.name) for file in expand_home(path).parent.glob("*.yaml"))
+    beside = sorted(str(path.parent / file.name) for file in expand_path(path).parent.glob("*.yaml"))
     known = [*beside, *shipped]
     return _alike(path, [one for one in known if Path(one).parent == path.parent]) or _alike(path, known)
 

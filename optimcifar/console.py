@@ -30,6 +30,20 @@ class OutputConsole(Console):
         """Print a line: broken between words on a terminal, whole elsewhere."""
         self.print(line, soft_wrap=not self.is_terminal)
 
+    def layout(self, line: Text, indent: int) -> str:
+        """Return a line as it will be printed: broken between words on a terminal, whole elsewhere.
+
+        Args:
+            line: the line.
+            indent: how far the lines after the first one are indented on a terminal.
+        """
+        if not self.is_terminal:
+            return line.plain
+        lines = line.wrap(self, self.width - indent)
+        with self.capture() as captured:
+            self.print(Text(f"\n{' ' * indent}").join(lines))
+        return captured.get().removesuffix("\n")
+
     def on_broken_pipe(self) -> NoReturn:
         """Leave a pipe that nobody reads to the command, as ``print`` does.
 

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
+_VARIABLE = r"\$(?:(\w+)|\{(\w+)\})"
 
-def expand_home(path: str | Path) -> Path:
-    """Return a path with the home folder in place of ``~`` or ``~user``: only a shell replaces it, and not always.
+
+def expand_path(path: str | Path) -> Path:
+    """Return a path with what ``~``, ``~user``, ``$NAME`` and ``${NAME}`` in it stand for.
+
+    Only a shell replaces them, and not in a configuration or behind ``=``.
 
     Raises:
-        ValueError: there is no such home folder.
+        ValueError: there is no such home folder or variable.
     """
+    expanded = Path(os.path.expandvars(path))
+    if (variable := re.search(_VARIABLE, str(expanded))) and not expanded.exists():
+        raise ValueError(f"{path}: there is no environment variable {variable[1] or variable[2]}")
     try:
-        return Path(path).expanduser()
+        return expanded.expanduser()
     except RuntimeError as error:
-        home = Path(path).parts[0]
+        home = expanded.parts[0]
         raise ValueError(f"{path}: there is no home folder {home}; write ./{path} for a folder of that name") from error
+
+
+def is_to_be_expanded(text: str) -> bool:
+    """Return whether a text is a path that ``expand_path`` changes: ``~/runs``, ``$SCRATCH``, ``/data/$USER/runs``."""
+    return re.match(rf"~[\w.-]*/|(?:[^\s$]*/)?{_VARIABLE}(?:/|$)", text) is not None
 
 
 def absolute_path(path: str | Path) -> Path:
     """Return a path that means the same from every folder, without ``..``; links keep their names.
 
     Raises:
-        ValueError: it starts with a home folder that does not exist.
+        ValueError: it starts with a home folder that does not exist, or names a variable that is not set.
     """
-    absolute = expand_home(path).absolute()
+    absolute = expand_path(path).absolute()
     ups = [position for position, part in enumerate(absolute.parts, start=1) if part == ".."]
     if not ups:
         return absolute

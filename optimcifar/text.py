@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -35,6 +36,18 @@ def listing(names: Iterable[str]) -> str:
     every = list(names)
     shown = ", ".join(every[:_MOST_NAMES]) or "nothing"
     return f"{shown} and {len(every) - _MOST_NAMES} more" if len(every) > _MOST_NAMES else shown
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that was probably meant, whatever its capitals; None if there is nothing like it.
+
+    It is the same name, the only one that begins with it, or the most similar one.
+    """
+    names = {other.lower(): other for other in sorted(known)}
+    typed = name.lower()
+    longer = [other for other in names if other.startswith(typed)]
+    close = [typed] if typed in names else longer if len(longer) == 1 else difflib.get_close_matches(typed, names, n=1)
+    return names[close[0]] if close else None
 
 
 def conjunction(names: Sequence[str]) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from helpers import FAIL, INTERRUPT, Command, file_contents
 
 import optimcifar as package
 from optimcifar import CIFAR10DataModule
+from optimcifar.help import HELP_OF_COMMANDS
 
 
 def test_failed_run_exits_with_1_and_its_error(optimcifar: Command, small: list[str]) -> None:
@@ -34,8 +37,26 @@ def test_resume_takes_one_folder(options: list[str], optimcifar: Command) -> Non
 
 BAD_INPUT = [
     ("fit --model.optimiser Adam", 2, "unrecognized arguments: --model.optimiser"),
-    ("fit --model.optimizer Adamm", 2, "--model.optimizer: there is no class 'Adamm' that fits here"),
-    ("fit --model.optimizer json.Missing", 2, "--model.optimizer: module 'json' has no attribute 'Missing'"),
+    ("fit --model.optimizer Adamm", 2, "there is no class 'Adamm' that fits here; did you mean Adam?"),
+    ("fit --model.optimizer adamw", 2, "there is no class 'adamw' that fits here; did you mean AdamW?"),
+    ("fit --model.optimizer mine", 2, "no class 'mine' that fits here; name one of PyTorch's, or give the import path"),
+    ("fit --model.optimizer torch.optim.Adm", 2, "there is no torch.optim.Adm; did you mean torch.optim.Adam?"),
+    ("fit --model.optimizer json.Missing", 2, "--model.optimizer: there is no json.Missing\n"),
+    ("fit --model.net torchvision.models.resnet19", 2, "did you mean torchvision.models.resnet18?"),
+    ("fit --trainer.callbacks WeightAverage", 2, "did you mean WeightAverages?"),
+    ("fit --trainer.callbacks+=EarlyStoping", 2, "did you mean EarlyStopping?"),
+    ("fit --trainer.logger TensorBoard", 2, "did you mean TensorBoardLogger?"),
+    ("fit --data.rot x", 2, "--data.rot: optimcifar.CIFAR10DataModule has no argument 'rot'; did you mean root?"),
+    (
+        "fit --model.optimizer.weight_decai 3",
+        2,
+        "torch.optim.SGD has no argument 'weight_decai'; did you mean weight_decay?",
+    ),
+    (
+        "fit --data.root $NO_SUCH_VARIABLE/x",
+        2,
+        "$NO_SUCH_VARIABLE/x: there is no environment variable NO_SUCH_VARIABLE",
+    ),
     ("fit --model.optimizer.learning 3", 2, "--model.optimizer.learning: torch.optim.SGD has no argument 'learning'"),
     ("fit --model.optimizer.lr fast", 2, "--model.optimizer.lr: expected float, got 'fast'"),
     ("fit --max_epochs 3", 2, "unrecognized arguments: --max_epochs 3; did you mean --trainer.max_epochs?"),
@@ -69,8 +90,16 @@ BAD_INPUT = [
     ("configs --copy key.yaml", 2, "key.yaml is not a folder"),
     ("fit --config tab.yaml", 2, "tab.yaml: line 2: found character that cannot start any token"),
     ("fit --config key.yaml", 2, "key.yaml: model has no option 'foo'"),
-    ("train", 2, "invalid choice: 'train'"),
-    ("test", 2, "test needs --ckpt_path FILE"),
+    ("walk", 2, "there is no command 'walk': choose from fit, schedule, "),
+    ("comapre a.yaml", 2, "there is no command 'comapre': did you mean compare?"),
+    ("compare tab.yaml key.yaml --seed 5", 2, "unrecognized arguments: --seed; did you mean --seeds?"),
+    ("compare tab.yaml key.yaml --seed=5", 2, "unrecognized arguments: --seed=5; did you mean --seeds?"),
+    ("tune tab.yaml key.yaml --trail 5", 2, "unrecognized arguments: --trail; did you mean --trials?"),
+    ("sweep tab.yaml --overr a=1,2", 2, "unrecognized arguments: --overr; did you mean --over?"),
+    ("report x --basline sgd", 2, "unrecognized arguments: --basline sgd; did you mean --baseline?"),
+    ("schedule --pngg x", 2, "unrecognized arguments: --pngg; did you mean --png?"),
+    ("test", 2, "test needs --ckpt_path: the folder of a run, or one of its checkpoints"),
+    ("test --ckpt_path folder", 1, "there is no checkpoint folder/checkpoints/last.ckpt"),
     ("test --ckpt_path missing.ckpt", 1, "there is no checkpoint missing.ckpt"),
     ("test --ckpt_path damaged.ckpt", 1, "damaged.ckpt is damaged, or not a checkpoint"),
     ("fit --data.root empty", 1, "--data Shapes10DataModule"),
@@ -85,6 +114,7 @@ def test_bad_input_is_refused_in_two_lines_and_nothing_is_written(
     monkeypatch.setattr("optimcifar.data.cifar10_archive.MIRRORS", ((tmp_path / "no-mirror").as_uri(),))
     (tmp_path / "tab.yaml").write_text("model:\n\toptimizer: Adam\n")
     (tmp_path / "key.yaml").write_text("model:\n  foo: 3\n")
+    (tmp_path / "folder").mkdir()
     (tmp_path / "damaged.ckpt").write_bytes(b"PK\x03\x04 and then nothing")
     before = file_contents(tmp_path)
     outcome = optimcifar(*command.split())
@@ -115,13 +145,38 @@ def test_version_and_help_import_no_torch() -> None:
         subprocess.run(
             [sys.executable, "-c", program.format(options)], capture_output=True, text=True, check=True
         ).stdout
-        for options in (["--version"], ["--help"], ["compare", "--help"], ["report", "--help"], ["configs"])
+        for options in (
+            *(["--version"], ["--help"], ["compare", "--help"], ["report", "--help"], ["configs"], ["fit", "--help"]),
+            *(["sweep", "--help"], ["tune", "-h"], ["schedule", "--help"], ["resume", "--help"], ["test", "--help"]),
+        )
     ]
     assert outputs[0] == f"optimcifar {package.__version__}\n"
     assert "usage: optimcifar COMMAND" in outputs[1]
     assert "usage: optimcifar compare CONFIG[:KEY=VALUE...] ..." in outputs[2]
     assert "usage: optimcifar report" in outputs[3]
     assert "rmsprop" in outputs[4]
+    assert [output.split()[2] for output in outputs[5:]] == ["fit", "sweep", "tune", "schedule", "resume", "test"]
+
+
+def test_help_of_fit_is_short_and_true(optimcifar: Command) -> None:
+    text = HELP_OF_COMMANDS["fit"]
+    assert text.count("\n") < 60
+    assert max(map(len, text.splitlines())) <= 90
+    # Options without a dot after the class are the parser's own; the others are arguments of a class.
+    everything = optimcifar("fit", "--help-all").out
+    shown = re.findall(r"^  (?:-c, )?--([\w.]+)", text, re.MULTILINE)
+    of_parser = [name for name in shown if name.count(".") <= 1 and not name.startswith("data.")]
+    assert len(of_parser) > 20
+    assert [name for name in of_parser if f"--{name} " not in everything] == []
+    assert len(everything.splitlines()) > 500
+    defaults = dict(re.findall(r"^  --([\w.]+) .*\[(-?\d[\d.]*)[\],]", text, re.MULTILINE))
+    assert defaults["trainer.max_epochs"] == "10"
+    resolved = yaml.safe_load(optimcifar("fit", "--print_config").out)
+    for name, default in defaults.items():
+        node = resolved
+        for part in name.replace("data.", "data.init_args.").split("."):
+            node = node[part]
+        assert float(default) == (1.0 if node is None else node), name
 
 
 def test_public_names_are_those_that_are_listed() -> None:

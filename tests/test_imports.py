@@ -25,7 +25,7 @@ LAYERS = [
     {"optim", "networks", "configurations"},
     {"data", "runs", "statistics", "spaces"},
     {"errors", "console"},
-    {"text", "paths", "output", "environment"},
+    {"text", "paths", "output", "environment", "help"},
 ]
 LAYER_OF = {folder: layer for layer, folders in enumerate(LAYERS) for folder in folders}
 

@@ -9,10 +9,23 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
+from rich.text import Text
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
+from tqdm import tqdm
 
+from optimcifar.console import OutputConsole
 from optimcifar.runs.logger import run_folder
+
+#: The width of ``optimizer  ``: how far the text of a line, and what belongs to it, is indented.
+INDENT = len("optimizer  ")
+
+
+@rank_zero_only
+def print_line(line: Text | str) -> None:
+    """Print a line above a progress bar: broken between words on a terminal, whole elsewhere."""
+    tqdm.write(OutputConsole().layout(Text(line) if isinstance(line, str) else line, INDENT))
 
 
 class EpochMetrics(Callback):

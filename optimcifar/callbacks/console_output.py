@@ -7,14 +7,13 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
-from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.types import LRSchedulerConfig
+from rich.text import Text
 from torch import nn
 from torch.nn import UninitializedParameter
-from tqdm import tqdm
 
-from optimcifar.callbacks.base import EpochMetrics, device_name
-from optimcifar.callbacks.descriptions import call_text, constructor_arguments, schedule_text
+from optimcifar.callbacks.base import INDENT, EpochMetrics, device_name, print_line
+from optimcifar.callbacks.descriptions import call_text, constructor_arguments, optimizer_arguments, schedule_text
 from optimcifar.callbacks.weight_averages import WeightAverages
 from optimcifar.data.datamodule import image_data
 from optimcifar.optim.horizons import callbacks_of, run_length
@@ -34,8 +33,12 @@ _METRICS = {
 }
 
 
+# What belongs to the line above stands below its text.
+_INDENT = " " * INDENT
+
+
 class EpochBar(TQDMProgressBar):
-    """A progress bar for the current epoch, which disappears when the epoch ends.
+    """A progress bar for the current epoch, test or predictions, which disappears at their end.
 
     It shows no metrics: ``EpochLines`` prints them.
     """
@@ -54,6 +57,18 @@ class EpochBar(TQDMProgressBar):
         """Return an invisible bar: validation takes a moment."""
         return Tqdm(disable=True)
 
+    def init_test_tqdm(self) -> Tqdm:
+        """Return the bar of a test."""
+        bar = super().init_test_tqdm()
+        bar.leave = False
+        return bar
+
+    def init_predict_tqdm(self) -> Tqdm:
+        """Return the bar of predictions."""
+        bar = super().init_predict_tqdm()
+        bar.leave = False
+        return bar
+
     def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
         """Start the bar again."""
         super().on_train_epoch_start(trainer, *args)
@@ -67,9 +82,9 @@ class EpochBar(TQDMProgressBar):
 class EpochLines(EpochMetrics):
     """Prints what will run when training starts, then one line after each epoch.
 
-    Optimizers and schedules are shown with all their arguments, defaults included, whatever their classes. A line
-    shows the metrics that ``ImageClassifier`` and ``RunSummary`` log, where they are logged, and those of any module
-    that are logged with ``prog_bar=True``. Works with every module and every Trainer.
+    Optimizers and schedules are shown with all their arguments, whatever their classes; a terminal dims those that have
+    the class's default. A line shows the metrics that ``ImageClassifier`` and ``RunSummary`` log, where they are
+    logged, and those of any module that are logged with ``prog_bar=True``. Works with every module and every Trainer.
     """
 
     def __init__(self) -> None:
@@ -79,16 +94,16 @@ class EpochLines(EpochMetrics):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the network, the data, the optimizers, the schedules and the averaging."""
         self._trained = False
-        _print(_network_and_data(trainer, pl_module))
+        print_line(_network_and_data(trainer, pl_module))
         for optimizer in trainer.optimizers:
-            _print(f"optimizer  {call_text(optimizer, optimizer.defaults)}")
+            print_line(Text("optimizer  ").append_text(call_text(optimizer, optimizer_arguments(optimizer))))
             for number, group in enumerate(optimizer.param_groups[1:], start=2):
-                _print(f"           group {number}: {_group_options(group, optimizer.defaults)}")
+                print_line(f"{_INDENT}group {number}: {_group_options(group, optimizer.defaults)}")
         for line in schedule_lines(trainer):
-            _print(line)
+            print_line(line)
         for callback in callbacks_of(trainer):
             if isinstance(callback, (StochasticWeightAveraging, WeightAverages)):
-                _print(f"averaging  {call_text(callback, constructor_arguments(callback))}")
+                print_line(Text("averaging  ").append_text(call_text(callback, constructor_arguments(callback))))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the epoch before: only now are all of its metrics known."""
@@ -106,21 +121,23 @@ class EpochLines(EpochMetrics):
     def _print_last_epoch(self, trainer: Trainer) -> None:
         # A run that goes on between two epochs starts with an epoch that it neither trained nor measured.
         if trainer.current_epoch and (self._trained or trainer.callback_metrics):
-            _print(_epoch_line(trainer, self.epoch_metrics(trainer)))
+            print_line(_epoch_line(trainer, self.epoch_metrics(trainer)))
 
 
-def schedule_lines(trainer: Trainer) -> list[str]:
+def schedule_lines(trainer: Trainer) -> list[Text]:
     """Describe a run's schedules in a line each, followed by notes where one does not fit the run's length."""
     lines = []
+    make = getattr(trainer.lightning_module, "lr_scheduler", None)
     for config in trainer.lr_scheduler_configs:
-        lines.append(f"schedule   {schedule_text(config.scheduler)}, {_when_it_steps(trainer, config)}")
+        described = schedule_text(config.scheduler, make)
+        lines.append(Text.assemble("schedule   ", described, f", {_when_it_steps(trainer, config)}"))
         interval: LRInterval = config.interval  # type: ignore[assignment]  # Lightning takes one of the two
         # The length of a schedule that steps less often, or when the module says so, is not in the run's units.
         known = trainer.lightning_module.automatic_optimization and config.frequency == 1
         length = run_length(trainer, interval) if known else None
         notes = schedule_notes(config.scheduler, length, interval) if length else ()
-        lines += [f"           note: {note}" for note in notes]
-    return lines or ["schedule   none"]
+        lines += [Text(f"{_INDENT}note: {note}") for note in notes]
+    return lines or [Text("schedule   none")]
 
 
 def _when_it_steps(trainer: Trainer, config: LRSchedulerConfig) -> str:
@@ -129,18 +146,12 @@ def _when_it_steps(trainer: Trainer, config: LRSchedulerConfig) -> str:
     return f"every {config.interval if config.frequency == 1 else count(config.frequency, config.interval)}"
 
 
-@rank_zero_only
-def _print(line: str) -> None:
-    # Through tqdm, which keeps the line above a progress bar.
-    tqdm.write(line)
-
-
 def _network_and_data(trainer: Trainer, pl_module: LightningModule) -> str:
     net = getattr(pl_module, "net", None)
     net = net if isinstance(net, nn.Module) else pl_module
     text = f"{type(net).__name__}, {_parameter_count(net)}"
     if data := image_data(trainer):
-        text += f", on {data.dataset_name}: {len(data.train_positions):,} training images"
+        text += f", on {data.dataset_name}: {count(len(data.train_positions), 'training image')}"
         text += f", {len(data.val_positions):,} for validation, seed {data.seed}"
     return f"{text}; {device_name(trainer)}"
 

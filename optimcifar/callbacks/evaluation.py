@@ -13,12 +13,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
-from optimcifar.callbacks.base import device_name
+from optimcifar.callbacks.base import device_name, print_line
 from optimcifar.data.datamodule import image_data
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.runs.folder import predictions, test_result
 from optimcifar.runs.metrics import shortest_float32
 from optimcifar.runs.provenance import versions
+from optimcifar.text import count
 
 
 class EvaluationSummary(Callback):
@@ -47,7 +48,7 @@ class EvaluationSummary(Callback):
         path = test_result(checkpoint)
         write_atomically(path, json.dumps(values, indent=2) + "\n")
         _print_result("test", "test", trainer, data.test_size, data.dataset_name)
-        print(f"written to {path}")
+        print_line(f"written to {path}")
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -75,12 +76,15 @@ class PredictionWriter(BasePredictionWriter):
         writer.writerows(_row(data.class_names, *row) for row in rows)
         path = predictions(Path(trainer.ckpt_path))
         write_atomically(path, text.getvalue())
-        print(f"{len(probabilities):,} validation images of {data.dataset_name} predicted\nwritten to {path}")
+        print_line(f"{count(len(probabilities), 'validation image')} of {data.dataset_name} predicted")
+        print_line(f"written to {path}")
 
 
 def _print_result(kind: str, prefix: str, trainer: Trainer, images: int, dataset: str) -> None:
     accuracy, loss = (trainer.callback_metrics[f"{prefix}_{metric}"] for metric in ("acc", "loss"))
-    print(f"{kind} accuracy {accuracy:.4f}, {kind} loss {loss:.4f} ({images:,} {kind} images of {dataset})")
+    print_line(
+        f"{kind} accuracy {accuracy:.4f}, {kind} loss {loss:.4f} ({count(images, f'{kind} image')} of {dataset})"
+    )
 
 
 def _row(class_names: tuple[str, ...], position: int, label: int, probabilities: Tensor) -> tuple[int, str, str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
@@ -16,7 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelSummary, ProgressBar
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from optimcifar.callbacks.descriptions import constructor_arguments
+from optimcifar.callbacks.descriptions import constructor_arguments, optimizer_arguments
 from optimcifar.optim.horizons import callbacks_of
 from optimcifar.optim.schedules import schedule_parts
 from optimcifar.runs.provenance import import_path
@@ -51,6 +50,7 @@ def hyperparameters(
         "lr_interval": trainer.lr_scheduler_configs[0].interval if trainer.lr_scheduler_configs else None,
         "param_groups": getattr(pl_module, "param_groups", None) or None,
         "net": configured.get("net") or _spec(type(net), constructor_arguments(net)),
+        **({"compile": True} if pl_module.hparams.get("compile") else {}),
         "data": _data(trainer),
         "trainer": _from_trainer(trainer) if trainer_settings is None else trainer_settings,
     }
@@ -100,10 +100,7 @@ def _optimizer(trainer: Trainer, configured: Mapping[str, Any] | str | None) -> 
     if not trainer.optimizers:
         return None
     optimizer = trainer.optimizers[0]
-    # An optimizer may keep state among its defaults.
-    arguments = inspect.signature(type(optimizer)).parameters
-    defaults = {name: value for name, value in optimizer.defaults.items() if name in arguments}
-    return _spec(type(optimizer), _init_args(configured) | defaults)
+    return _spec(type(optimizer), _init_args(configured) | optimizer_arguments(optimizer))
 
 
 def _lr_scheduler(trainer: Trainer, configured: Mapping[str, Any] | str | None) -> dict[str, Any] | None:

@@ -6,12 +6,17 @@ from pathlib import Path
 
 from optimcifar.comparison.plan import Plan, make_plan
 from optimcifar.comparison.seeds import DEFAULT_SEEDS, parse_seeds
-from optimcifar.comparison.shared import add_comparison_options, add_run_options, command_parser, exit_status
+from optimcifar.comparison.shared import (
+    add_comparison_options,
+    add_run_options,
+    command_parser,
+    exit_status,
+    parse_run_options,
+)
 from optimcifar.engine.worker import all_failed
 from optimcifar.errors import UsageError, UsageParser
-from optimcifar.paths import expand_home
+from optimcifar.paths import expand_path
 from optimcifar.report.commands import show_comparison
-from optimcifar.training.option_order import separate_options
 
 _EXAMPLES = """\
 examples:
@@ -61,9 +66,7 @@ def compare(args: list[str]) -> int:
         UsageError: an option or a configuration is wrong.
         RuntimeError: the cluster cannot be reached.
     """
-    parser = _compare_parser()
-    options, others = parser.parse_known_args(args)
-    configs, of_fit = separate_options(others)
+    options, configs, of_fit = parse_run_options(_compare_parser(), args)
     seeds, only_plan, spread_of = (vars(options).pop(name) for name in ("seeds", "plan", "spread_of"))
     if spread_of and not only_plan:
         raise UsageError("--from needs --plan")
@@ -88,6 +91,6 @@ def _print_forecast(plan: Plan, spread_of: Path | None) -> int:
     # It takes a second or two to import.
     from optimcifar.comparison.forecast import forecast
 
-    for line in forecast(plan, spread_of and expand_home(spread_of)):
+    for line in forecast(plan, spread_of and expand_path(spread_of)):
         print(line, flush=True)
     return 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from optimcifar.comparison.seeds import Seeds, with_seeds
 from optimcifar.engine.runs import Entry, Run, parse_entries, plan_runs
 from optimcifar.errors import UsageError
-from optimcifar.paths import expand_home
+from optimcifar.paths import expand_path
 from optimcifar.report.design import Design, Until, check_target
 from optimcifar.text import conjunction, count
 
@@ -88,7 +88,7 @@ def make_plan(
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {jobs}")
     design = make_design(names, seeds, baseline, target_acc, max_seeds, until)
-    plan = Plan(entries, design, expand_home(out), tuple(options), jobs, scheduler)
+    plan = Plan(entries, design, expand_path(out), tuple(options), jobs, scheduler)
     plan.runs(design.new_seeds[0])  # refuses the options that a comparison sets itself
     return plan
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -12,6 +12,8 @@ from optimcifar.engine.runs import Run
 from optimcifar.engine.worker import RunEnd
 from optimcifar.errors import UsageParser
 from optimcifar.report.design import Until
+from optimcifar.text import count
+from optimcifar.training.option_order import separate_options
 
 
 def command_parser(command: str, usage: str, description: str, epilog: str) -> UsageParser:
@@ -29,8 +31,19 @@ def command_parser(command: str, usage: str, description: str, epilog: str) -> U
         description=description,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
+
+
+def parse_run_options(parser: UsageParser, args: Sequence[str]) -> tuple[argparse.Namespace, list[str], list[str]]:
+    """Return the command's own options, the configurations, and the options of ``fit``.
+
+    Raises:
+        UsageError: an option is wrong.
+    """
+    options, others = parser.parse_known_args(args)
+    configs, of_fit = separate_options(others)
+    parser.refuse_unknown(of_fit)
+    return options, configs, of_fit
 
 
 def add_run_options(parser: UsageParser, out: str) -> None:
@@ -60,5 +73,5 @@ def add_comparison_options(parser: UsageParser) -> None:
 def exit_status(ends: Mapping[Run, RunEnd]) -> int:
     """Say how many runs failed, and return the exit status."""
     if failed := sum(end.status == "failed" for end in ends.values()):
-        print(f"optimcifar: {failed} of {len(ends)} runs failed", file=sys.stderr)
+        print(f"optimcifar: {failed} of {count(len(ends), 'run')} failed", file=sys.stderr)
     return 1 if failed else 0

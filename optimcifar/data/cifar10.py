@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lightning.pytorch.trainer.states import TrainerFn
 
-from optimcifar.data.cifar10_archive import Download
+from optimcifar.data.cifar10_archive import Blank, Download
 from optimcifar.data.cifar10_sources import CLASS_NAMES, DEFAULT_ROOT, Source, find_images
 from optimcifar.data.datamodule import ImageDataModule
 from optimcifar.data.images import DataError, Images
@@ -79,6 +79,11 @@ class CIFAR10DataModule(ImageDataModule):
                 "Name the folder of the images that the checkpoint was trained with: --data.root DIR"
             )
         self._source.prepare()
+
+    def use_blank_images(self) -> None:
+        """Use black images in place of a download."""
+        if isinstance(self._source, Download):
+            self._source = Blank(self._source.folder)
 
     def read_train(self) -> Images:
         """Return the 50,000 training images.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from optimcifar.configurations import find_configuration
 from optimcifar.errors import UsageError
-from optimcifar.paths import expand_home
+from optimcifar.paths import expand_path
 from optimcifar.runs.folder import comparison_run
 from optimcifar.training.option_order import separate_appends
 
@@ -79,7 +79,7 @@ def parse_entries(texts: Iterable[str]) -> list[Entry]:
     for name, path, (config, pairs) in zip(names, paths, parts, strict=True):
         options = ["--config", str(path), *(f"--{key}={value}" for key, value in pairs)]
         if name in twice:
-            whole = "_".join([*expand_home(config).parent.parts, path.stem])
+            whole = "_".join([*expand_path(config).parent.parts, path.stem])
             name = _name(whole, [key for key, _ in pairs], pairs)  # noqa: PLW2901  the longer of its names
         entries.append(Entry(name, tuple(options)))
     for name, number in Counter(entry.name for entry in entries).items():

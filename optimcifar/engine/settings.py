@@ -51,8 +51,9 @@ def refuse_changes(runs: list[Run], configurations: list[str]) -> None:
         path = RunFolder(run.folder).config
         if path.exists():
             before, now = _written_settings(path), _settings(yaml.safe_load(configuration))
-            key = next((key for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key)), None)
-            if key:
+            keys = (key for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key))
+            # An option that an earlier version did not have changes nothing while it is off.
+            if key := next((key for key in keys if key in before or now[key]), None):
                 change = f"{key} was {before.get(key)!r}, and is now {now.get(key)!r}"
                 raise UsageError(f"{run.folder} was made with other settings: {change}; choose another --out")
 

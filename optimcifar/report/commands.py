@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optimcifar.errors import UsageError, UsageParser
-from optimcifar.paths import expand_home
+from optimcifar.paths import expand_path
 
 if TYPE_CHECKING:
     from optimcifar.report.comparison import Comparison
@@ -22,7 +22,6 @@ def _parser() -> UsageParser:
         description=(
             "Draw a comparison, a sweep or a study again, or compare single runs: their folders, or a folder of runs."
         ),
-        allow_abbrev=False,
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--baseline", help="the configuration to compare with (default: as before, or the first)")
@@ -46,8 +45,8 @@ def report(args: list[str]) -> int:
     from optimcifar.report.tuning.design import TuningDesign
     from optimcifar.report.tuning.study import read_study
 
-    folders = [expand_home(folder) for folder in options.folders]
-    out = expand_home(options.out or options.folders[0])
+    folders = [expand_path(folder) for folder in options.folders]
+    out = expand_path(options.out or options.folders[0])
     kinds = {"sweep": SweepDesign.read(folders[0]), "study": TuningDesign.read(folders[0])}
     kind = next((name for name, design in kinds.items() if design and len(folders) == 1), None)
     if kind and (options.baseline or options.target_acc):

@@ -11,7 +11,7 @@ from typing import Literal
 import altair as alt
 
 from optimcifar.errors import UsageError
-from optimcifar.paths import expand_home
+from optimcifar.paths import expand_path
 from optimcifar.report.analysis import Analysis
 from optimcifar.report.cautions import cautions
 from optimcifar.report.charts.gallery import draw_charts
@@ -104,7 +104,7 @@ def read_comparison(
         RuntimeError: a folder holds no run, or a damaged one.
     """
     check_target(target_acc)
-    paths = [expand_home(path) for path in (folder, *others)]
+    paths = [expand_path(path) for path in (folder, *others)]
     designs = [Design.read(path) or Design() for path in paths]
     if studies := [path for path in paths if TuningDesign.read(path)]:
         raise UsageError(f"{studies[0]} holds a study, not a comparison: optimcifar report {studies[0]} shows it")

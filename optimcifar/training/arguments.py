@@ -22,7 +22,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from optimcifar.configurations import find_configuration
 from optimcifar.errors import UsageError
 from optimcifar.optim.horizons import HORIZONS
-from optimcifar.paths import expand_home
+from optimcifar.paths import expand_path
 from optimcifar.training.config_file import parse_yaml, read_config
 from optimcifar.training.option_order import Option, sorted_options
 from optimcifar.training.option_trees import at, names_class, option_tree, option_value, replaced_by, without
@@ -221,7 +221,7 @@ def _read_group(option: Option, value: str) -> _Setting:
     """Return the options of a whole group, given in place or in a file, as a configuration, which adds to others."""
     group, file = option_value(value), None
     if not isinstance(group, dict):
-        file = expand_home(value)
+        file = expand_path(value)
         if not file.is_file():
             raise UsageError(
                 f"{option.name} needs options such as '{{{_GROUPS[option.name]}}}', or a file of them, got {value!r}"

@@ -66,6 +66,8 @@ class ImageClassifier(LightningModule):
             ``ReduceLROnPlateau`` follows the metric in its attribute ``monitor``, or ``val_loss`` if it has none.
         lr_interval: whether the schedule steps every ``"epoch"`` or every optimizer ``"step"``.
         param_groups: rules for parameters with options of their own; None for one group.
+        compile: whether to train the network compiled by ``torch.compile``. Names of weights stay, and checkpoints load
+            without a compiler.
 
     Attributes:
         lr: the rate that the optimizer gets when it is built, for all parameter groups; None for its own. Lightning's
@@ -89,6 +91,7 @@ class ImageClassifier(LightningModule):
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_interval: LRInterval = "epoch",
         param_groups: list[ParamRule] | None = None,
+        compile: bool = False,  # noqa: A002  as torch calls it
     ) -> None:
         if lr_interval not in ("epoch", "step"):
             raise ValueError(f"lr_interval must be 'epoch' or 'step', got {lr_interval!r}")
@@ -104,6 +107,7 @@ class ImageClassifier(LightningModule):
         self.lr_scheduler = lr_scheduler
         self.lr_interval = lr_interval
         self.param_groups = param_groups or []
+        self._is_to_be_compiled = compile
         self.lr: float | None = None
         self.train_loss, self.train_acc = _mean(), _mean()
         self.val_loss, self.val_acc = _mean(), _mean()
@@ -187,8 +191,10 @@ class ImageClassifier(LightningModule):
         return run_length(self.trainer, self.lr_interval)
 
     def setup(self, stage: str) -> None:
-        """Forget the checkpoint of an earlier run."""
+        """Forget the checkpoint of an earlier run, and compile the network if asked to."""
         self.steps_made_otherwise = 0
+        if stage == "fit" and self._is_to_be_compiled:
+            self.net.compile()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the epoch so far, and what else a resumed run needs to go on as if it had never stopped."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -37,7 +36,7 @@ from optimcifar.data.shapes10 import Shapes10DataModule  # noqa: F401
 from optimcifar.errors import UsageError
 from optimcifar.optim.muon import MuonWithAux  # noqa: F401
 from optimcifar.optim.schedules import ChainedSchedule, SequentialSchedule  # noqa: F401
-from optimcifar.paths import absolute_path, expand_home
+from optimcifar.paths import absolute_path, expand_path, is_to_be_expanded
 from optimcifar.runs.checkpoint_io import AtomicCheckpointIO
 from optimcifar.runs.folder import RunFolder
 from optimcifar.runs.provenance import import_path
@@ -92,9 +91,9 @@ class TrainingCLI(LightningCLI):
         self._resumed = resumed
         self._only = only
         arguments = read_arguments(options)
-        self._checkpoint = expand_home(arguments.checkpoint) if arguments.checkpoint else None
+        self._checkpoint = _checkpoint_file(expand_path(arguments.checkpoint)) if arguments.checkpoint else None
         if command != "fit" and not self._checkpoint:
-            raise UsageError(f"{command} needs --ckpt_path FILE: the checkpoint of a training run")
+            raise UsageError(f"{command} needs --ckpt_path: the folder of a run, or one of its checkpoints")
         self._checkpoint_defaults = read_checkpoint_defaults(self._checkpoint) if self._checkpoint else {}
         self._files = arguments.files
         super().__init__(
@@ -309,6 +308,11 @@ def _refuse_trial_runs(command: str, options: Namespace) -> None:
             raise UsageError(f"--trainer.{name} would give {command} no result, or that of a few images: leave it out")
 
 
+def _checkpoint_file(path: Path) -> Path:
+    """Return a checkpoint, given the file or the folder of its run, whose last one counts."""
+    return RunFolder(path).checkpoint() if path.is_dir() else path
+
+
 def _check_numbers(options: Namespace) -> None:
     for name in _AT_LEAST_ONE:
         if options[name] is not None and options[name] < 1:
@@ -332,7 +336,7 @@ def _with_absolute_paths(value: Any) -> Any:
     """Return a value with absolute paths, in place of any ``Path`` in it and any text such as ``~/runs``."""
     if isinstance(value, Path):
         return absolute_path(value)
-    if isinstance(value, str) and re.match(r"~[\w.-]*/", value):
+    if isinstance(value, str) and is_to_be_expanded(value):
         return str(absolute_path(value))  # such as default_root_dir, which may be either
     if isinstance(value, (Namespace, dict)):
         for key, item in vars(value).items() if isinstance(value, Namespace) else value.items():

@@ -15,6 +15,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateFinder, Timer
 
 from optimcifar.callbacks.evaluation import EvaluationSummary
+from optimcifar.data.datamodule import ImageDataModule
 from optimcifar.errors import UsageError
 from optimcifar.optim.building import ScheduleError
 from optimcifar.optim.horizons import callbacks_of
@@ -48,8 +49,8 @@ class RunOutcome:
     folder: RunFolder | None
     error: BaseException | None = None
 
-    def describe(self) -> str:
-        """Describe how a run ended and where its files are, in one or two lines."""
+    def describe(self) -> list[str]:
+        """Describe how a run ended and where its files are, in two lines."""
         summary = self.summary
         names = {"train_loss": "train loss", "val_acc": "validation accuracy"}
         names |= {f"val_acc_{name}": f"of the averaged weights ({name})" for name in AVERAGES}
@@ -63,9 +64,9 @@ class RunOutcome:
             f"{'' if speed is None else f', {speed:,.0f} images/s'}"
         )
         if self.folder is None:
-            return f"{end}\nno files were written"
+            return [end, "no files were written"]
         weights = " and ".join(map(str, self.folder.checkpoints()))
-        return f"{end}\nthe run is in {self.folder.path}, its weights in {weights or 'no file'}"
+        return [end, f"the run is in {self.folder.path}, its weights in {weights or 'no file'}"]
 
 
 class TrainingRun:
@@ -136,6 +137,11 @@ class TrainingRun:
             raise UsageError("fast_dev_run and barebones write no files: there would be nothing to compare")
         self._check_optimizer()
         return self._cli.resolved()
+
+    def use_blank_images(self) -> None:
+        """Use blank images in place of a download: for a run that is planned and trains nothing."""
+        if isinstance(self._cli.datamodule, ImageDataModule):
+            self._cli.datamodule.use_blank_images()
 
     def uses(self, kind: type[Callback]) -> bool:
         """Return whether the options name a callback of this class."""

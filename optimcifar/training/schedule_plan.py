@@ -12,6 +12,7 @@ from pathlib import Path
 import altair as alt
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder, StochasticWeightAveraging
+from rich.text import Text
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from optimcifar.callbacks.console_output import schedule_lines
@@ -20,7 +21,7 @@ from optimcifar.optim.horizons import run_length
 from optimcifar.optim.replay import stepping_alone
 from optimcifar.optim.schedule_notes import check_reaches_end
 from optimcifar.optim.types import LRInterval
-from optimcifar.paths import expand_home
+from optimcifar.paths import expand_path
 from optimcifar.runs.atomic import write_atomically
 from optimcifar.text import count
 from optimcifar.training.run import training_run
@@ -42,7 +43,7 @@ class PlannedRates:
 
     unit: LRInterval
     rates: list[tuple[float, ...]]
-    lines: list[str]
+    lines: list[Text]
     done: int = 0
 
     def write_csv(self, path: Path) -> None:
@@ -51,7 +52,7 @@ class PlannedRates:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([self.unit, *self._names()])
         writer.writerows([number, *rates] for number, rates in enumerate(self.rates, self.done + 1))
-        write_atomically(expand_home(path), text.getvalue())
+        write_atomically(expand_path(path), text.getvalue())
 
     def write_png(self, path: Path) -> None:
         """Draw the rates over epochs or steps."""
@@ -71,17 +72,16 @@ class PlannedRates:
             color=alt.Color("group:N", title=None, legend=None if one else alt.Legend()),
         )
         content = io.BytesIO()
-        line.properties(title=alt.Title(self.lines[0].removeprefix("schedule").strip(), limit=520, fontSize=11)).save(
-            content, format="png", scale_factor=2
-        )
-        write_atomically(expand_home(path), content.getvalue())
+        title = alt.Title(self.lines[0].plain.removeprefix("schedule").strip(), limit=520, fontSize=11)
+        line.properties(title=title).save(content, format="png", scale_factor=2)
+        write_atomically(expand_path(path), content.getvalue())
 
-    def describe(self) -> str:
-        """Describe the schedule and its rates."""
+    def describe(self) -> list[Text]:
+        """Describe the schedule and its rates, in a line each."""
         rates = [rates[0] for rates in self.rates]
         number = f"{count(len(rates), self.unit)}{f' after the first {self.done:,}' if self.done else ''}"
         span = f"{number}: from {rates[0]:.4g}, highest {max(rates):.4g}, at last {rates[-1]:.4g}"
-        return "\n".join([*self.lines, f"rates      {span}"])
+        return [*self.lines, Text(f"rates      {span}")]
 
     def _names(self) -> list[str]:
         groups = len(self.rates[0])
@@ -89,13 +89,14 @@ class PlannedRates:
 
 
 def plan_rates(options: Sequence[str]) -> PlannedRates:
-    """Return the rates that ``optimcifar fit`` would use with these options.
+    """Return the rates that ``optimcifar fit`` would use with these options; downloads nothing.
 
     Raises:
         UsageError: the rates depend on what the run will measure, or the run has no end, or is over.
     """
     planner = _SchedulePlanner()
     with training_run(options, only=[planner]) as run:
+        run.use_blank_images()
         outcome = run.fit()
         averaging, finder = run.uses(StochasticWeightAveraging), run.uses(BatchSizeFinder)
         to_be_found = run.uses(LearningRateFinder) and not run.trainer.ckpt_path
@@ -107,7 +108,7 @@ def plan_rates(options: Sequence[str]) -> PlannedRates:
         raise UsageError("BatchSizeFinder chooses the batch size: the number of steps is not known before the run")
     if not planner.rates:
         raise UsageError("the run that goes on is over: there are no rates left to plan, unless max_epochs is raised")
-    note = ["           note: weight averaging sets rates of its own once it starts, not drawn here"] * averaging
+    note = [Text("           note: weight averaging sets rates of its own once it starts, not drawn here")] * averaging
     return PlannedRates(planner.unit, planner.rates, planner.lines + note, planner.done)
 
 
@@ -117,7 +118,7 @@ class _SchedulePlanner(Callback):
     def __init__(self) -> None:
         self.unit: LRInterval = "epoch"
         self.rates: list[tuple[float, ...]] = []
-        self.lines: list[str] = []
+        self.lines: list[Text] = []
         self.done = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from optimcifar.comparison.seeds import DEFAULT_SEEDS, chosen_seeds, parse_seeds
-from optimcifar.comparison.shared import add_comparison_options, add_run_options, command_parser, exit_status
+from optimcifar.comparison.shared import (
+    add_comparison_options,
+    add_run_options,
+    command_parser,
+    exit_status,
+    parse_run_options,
+)
 from optimcifar.engine.runs import parse_entries
 from optimcifar.engine.worker import all_failed
 from optimcifar.errors import UsageError, UsageParser
-from optimcifar.paths import expand_home
+from optimcifar.paths import expand_path
 from optimcifar.report.commands import show_study, show_sweep
 from optimcifar.spaces.dimensions import Dimension, parse_dimension
-from optimcifar.training.option_order import separate_options
 from optimcifar.tuning.plan import DEFAULT_TRIALS, make_plan
 
 _SWEEP_EXAMPLES = """\
@@ -94,8 +99,7 @@ def sweep(args: list[str]) -> int:
         UsageError: an option, a configuration or a value is wrong.
         RuntimeError: the cluster cannot be reached.
     """
-    options, others = _sweep_parser().parse_known_args(args)
-    configs, of_fit = separate_options(others)
+    options, configs, of_fit = parse_run_options(_sweep_parser(), args)
     entries = tuple(parse_entries(configs))
     if not entries:
         raise UsageError("name the configurations to sweep: optimcifar sweep configs/sgd.yaml --over ...")
@@ -106,7 +110,7 @@ def sweep(args: list[str]) -> int:
     seeds = parse_seeds(options.seeds)
     if seeds == "auto":
         raise UsageError("--seeds auto decides between configurations; a sweep needs a number of seeds")
-    out = expand_home(options.out)
+    out = expand_path(options.out)
 
     # They take a second or two to import.
     from optimcifar.report.sweep.results import read_sweep
@@ -128,8 +132,7 @@ def tune(args: list[str]) -> int:
         UsageError: an option, a configuration or a space is wrong.
         RuntimeError: the cluster cannot be reached, or no trial of the baseline has a result.
     """
-    options, others = _tune_parser().parse_known_args(args)
-    configs, of_fit = separate_options(others)
+    options, configs, of_fit = parse_run_options(_tune_parser(), args)
     seeds, only_plan = (vars(options).pop(name) for name in ("seeds", "plan"))
     plan = make_plan(configs, parse_seeds(seeds), options=of_fit, **vars(options))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +12,14 @@ from optimcifar.comparison.seeds import Seeds
 from optimcifar.configurations import find_configuration, find_space, shipped_spaces
 from optimcifar.engine.runs import Entry, Run, parse_entries, plan_runs, split_entry, with_values
 from optimcifar.errors import UsageError
-from optimcifar.paths import expand_home
+from optimcifar.paths import expand_path
 from optimcifar.report.design import Design, Until
 from optimcifar.report.tuning.design import FIRST_TUNING_SEED, TuningDesign, TuningSpace, trial_entry
 from optimcifar.spaces.dimensions import Dimension, Range, for_option, is_dimension, parse_dimension
 from optimcifar.spaces.files import space_of_section
 from optimcifar.spaces.points import settings
 from optimcifar.spaces.values import are_equal, is_number, option_text
+from optimcifar.text import nearest
 from optimcifar.training.config_file import read_config
 from optimcifar.tuning.resolved import ResolvedConfiguration, with_followers
 
@@ -101,7 +101,7 @@ def make_plan(
     spaces = _file_spaces(space, texts, names) if space else {}
     spaces |= {name: (dimensions, "the command") for name, dimensions in zip(names, own, strict=True) if dimensions}
     return TuningPlan(
-        entries, spaces, trials, tuning_seeds, comparison, expand_home(out), tuple(options), jobs, scheduler
+        entries, spaces, trials, tuning_seeds, comparison, expand_path(out), tuple(options), jobs, scheduler
     )
 
 
@@ -204,9 +204,9 @@ def _refuse_unknown_sections(
     known = [*names, *(beside.stem for path in paths for beside in path.parent.glob("*.yaml"))]
     for section in sections:
         if section not in known:
-            near = difflib.get_close_matches(str(section), known, n=1)
-            meant = f"; did you mean {near[0]}?" if near else ""
-            raise UsageError(f"{file}: section {section} is not the name of a configuration{meant}")
+            meant = nearest(str(section), known)
+            hint = f"; did you mean {meant}?" if meant else ""
+            raise UsageError(f"{file}: section {section} is not the name of a configuration{hint}")
 
 
 def _default_space(name: str, configuration: ResolvedConfiguration) -> dict[str, Dimension]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
-from torch.optim.lr_scheduler import CosineAnnealingLR, CyclicLR, OneCycleLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, CyclicLR, LinearLR, OneCycleLR
 from torch.utils.data import DataLoader, IterableDataset
 
-from optimcifar import EpochBar, EpochLines
+from optimcifar import EpochBar, EpochLines, SequentialSchedule
 from optimcifar.callbacks.descriptions import schedule_text
+from optimcifar.optim.types import LRSchedulerCallable
 
 
 def test_run_describes_itself_and_then_every_epoch(optimcifar: Command, small: list[str]) -> None:
@@ -36,9 +38,46 @@ def test_run_describes_itself_and_then_every_epoch(optimcifar: Command, small: l
 
 
 def test_a_schedule_is_described_by_its_arguments_without_methods_of_their_names() -> None:
-    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9)
+    optimizer = SGD([torch.zeros(1)], lr=0.1, momentum=0.9)
     text = "torch.optim.lr_scheduler.CyclicLR(mode='triangular', gamma=1.0, scale_mode='cycle', cycle_momentum=True)"
-    assert schedule_text(CyclicLR(optimizer, base_lr=0.1, max_lr=0.2)) == text
+    assert schedule_text(CyclicLR(optimizer, base_lr=0.1, max_lr=0.2)).plain == text
+
+
+def test_a_schedule_is_described_by_what_its_partial_gives_and_leaves_out() -> None:
+    optimizer = SGD([torch.zeros(1)], lr=0.1, momentum=0.9)
+    cycle = partial(OneCycleLR, max_lr=0.2, total_steps=8)
+    text = schedule_text(cycle(optimizer), cycle)
+    assert text.plain == (
+        f"{SCHEDULES}.OneCycleLR(max_lr=0.2, total_steps=8, pct_start=0.3, anneal_strategy='cos', cycle_momentum=True, "
+        "base_momentum=0.85, max_momentum=0.95, div_factor=25.0, final_div_factor=10000.0, three_phase=False)"
+    )
+    dimmed = [text.plain[span.start : span.end] for span in text.spans if span.style == "dim"]
+    assert dimmed[:2] == ["pct_start=0.3", "anneal_strategy='cos'"]
+    parts: list[LRSchedulerCallable] = [
+        partial(LinearLR, total_iters=2),
+        partial(OneCycleLR, max_lr=0.3, total_steps=5),
+    ]
+    sequence = partial(SequentialSchedule, schedulers=parts, milestones=[2])
+    text = schedule_text(sequence(optimizer), sequence)
+    assert f"[{SCHEDULES}.LinearLR(start_factor=0.3333333333333333, end_factor=1.0, total_iters=2), " in text.plain
+    assert f"{SCHEDULES}.OneCycleLR(max_lr=0.3, total_steps=5, pct_start=0.3, " in text.plain
+    assert text.plain.endswith("three_phase=False)], milestones=[2])")
+
+
+def test_a_terminal_breaks_lines_between_words_and_dims_defaults(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "60")
+    quiet_trainer(callbacks=[EpochLines()]).fit(Plain())
+    lines = capsys.readouterr().out.splitlines()
+    plain = [re.sub(r"\x1b\[\d*m", "", line) for line in lines]
+    assert [line.rstrip() for line in plain[1:3]] == [
+        "optimizer  torch.optim.SGD(lr=0.0, momentum=0,",
+        "           dampening=0, weight_decay=0, nesterov=False,",
+    ]
+    assert "lr=0.0, \x1b[2mmomentum=0\x1b[0m" in lines[1]
+    assert max(map(len, plain)) <= 60
 
 
 class Plain(LightningModule):
@@ -233,3 +272,21 @@ def test_a_run_that_goes_on_prints_its_own_epochs_only(tmp_path: Path, capsys: p
 
     assert len(fit(8)) == 2
     assert fit(12, tmp_path / "2.ckpt") == ["epoch 3  train loss 4.0000  val loss 2.0000"]
+
+
+@pytest.mark.parametrize("command", ["test", "predict", "validate"])
+def test_an_evaluation_leaves_whole_lines_and_no_bar(
+    command: str, optimcifar: Command, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert optimcifar("fit", *small).status == 0
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)  # shows the bar
+    monkeypatch.setenv("COLUMNS", "200")
+    outcome = optimcifar(command, "--ckpt_path", "lightning_logs/version_0")
+    assert outcome.status == 0
+    screen = [line.split("\r")[-1].strip() for line in outcome.out.split("\n")]
+    shown = [line for line in screen if line]
+    assert ("\r" in outcome.out) == (command != "validate")
+    assert all(
+        re.match(r"(test|validation) accuracy 0|written to lightning|200 validation images", line) for line in shown
+    )
+    assert len(shown) == (1 if command == "validate" else 2)

@@ -29,10 +29,12 @@ def elsewhere(tmp_path: Path, image_folders: Path, monkeypatch: pytest.MonkeyPat
     "command",
     [
         "test --ckpt_path {run}/checkpoints/last.ckpt",
+        "test --ckpt_path {run}",
         "validate --ckpt_path {run}/checkpoints/last.ckpt",
         "predict --ckpt_path {run}/checkpoints/last.ckpt",
         "fit --config {run}/config.yaml",
         "fit --config {run}/config.yaml --ckpt_path {run}/checkpoints/last.ckpt --trainer.max_epochs 3",
+        "fit --config {run}/config.yaml --ckpt_path {run} --trainer.max_epochs 3",
     ],
 )
 def test_images_of_a_relative_root_are_found_from_another_folder(
@@ -86,6 +88,10 @@ def test_run_stores_absolute_paths(optimcifar: Command, image_folders: Path) -> 
         ("link/../images", "there/images"),  # above the link's target, which is there/inner
         ("../here/link", "here/link"),
         ("~/images", "there/images"),
+        ("$PLACE/images", "there/images"),
+        ("${HOME}/images", "there/images"),
+        ("../$NAME/images", "there/images"),
+        ("$5", "here/$5"),  # a folder of that name
     ],
 )
 def test_path_is_written_in_one_way(typed: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +99,10 @@ def test_path_is_written_in_one_way(typed: str, expected: str, tmp_path: Path, m
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "here" / "link").symlink_to(tmp_path / "there" / "inner")
     monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here" / "$5").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "there"))
+    monkeypatch.setenv("PLACE", "~")
+    monkeypatch.setenv("NAME", "there")
     assert absolute_path(typed) == tmp_path / expected
 
 
@@ -121,6 +130,8 @@ def test_tilde_is_the_home_folder(
         ["--trainer", '{"default_root_dir": "~/runs"}'],
         ["--trainer.logger=optimcifar.RunLogger", "--trainer.logger.save_dir=~/runs"],
         ["--config=~/c.yaml"],
+        ["--config=$HOME/variable.yaml"],
+        ["--trainer.default_root_dir=${HOME}/runs"],
     ],
 )
 def test_tilde_is_the_home_folder_of_a_run(
@@ -129,6 +140,7 @@ def test_tilde_is_the_home_folder_of_a_run(
     home = tmp_path / "home"
     home.mkdir()
     (home / "c.yaml").write_text("trainer: {default_root_dir: ~/runs}\n")
+    (home / "variable.yaml").write_text("trainer: {default_root_dir: $HOME/runs}\n")
     monkeypatch.setenv("HOME", str(home))
     assert optimcifar("fit", *small, "--trainer.limit_train_batches=1", *folder).status == 0
     assert (home / "runs" / CHECKPOINT).exists()

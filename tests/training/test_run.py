@@ -235,10 +235,17 @@ def test_class_in_a_module_of_the_current_folder_can_be_named(
         "class MyOptimizer(torch.optim.SGD):\n"
         "    def __init__(self, params, lr: float = 0.5):\n"
         "        super().__init__(params, lr=lr)\n"
+        "class AnyArguments(torch.optim.SGD):\n"
+        "    def __init__(self, params, **kwargs):\n"
+        "        super().__init__(params, **kwargs)\n"
     )
     outcome = optimcifar("fit", "--model.optimizer", "my_file.MyOptimizer", "--model.optimizer.lr", "0.1", *small)
     assert (outcome.status, outcome.err) == (0, "")
-    assert "my_file.MyOptimizer(lr=0.1, " in outcome.out
+    assert "my_file.MyOptimizer(lr=0.1)\n" in outcome.out
+    outcome = optimcifar("fit", "--model.optimizer", "my_file.AnyArguments", "--model.optimizer.lr", "0.1", *small)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "my_file.AnyArguments(lr=0.1, momentum=0" in outcome.out
+    assert read_summary(RUN.with_name("version_1"))["hyperparameters"]["optimizer.lr"] == 0.1
 
 
 def test_network_can_be_named_by_its_import_path(optimcifar: Command, small: list[str]) -> None:
@@ -267,5 +274,5 @@ def test_checkpoint_loads_in_python(small: list[str]) -> None:
 
 def test_a_run_without_a_whole_epoch_has_no_speed() -> None:
     summary = {"diverged_step": 3, "epochs": 0, "dataset": "Shapes10", "train_seconds": 0.0, "images_per_second": None}
-    assert "images/s" not in RunOutcome("diverged", summary, None).describe()
-    assert "2,000 images/s" in RunOutcome("finished", summary | {"images_per_second": 2000.4}, None).describe()
+    assert "images/s" not in RunOutcome("diverged", summary, None).describe()[0]
+    assert "2,000 images/s" in RunOutcome("finished", summary | {"images_per_second": 2000.4}, None).describe()[0]

@@ -40,6 +40,17 @@ def test_schedule_is_drawn_and_described(optimcifar: Command, tmp_path: Path) ->
         assert len(image.convert("RGB").getcolors(100_000) or []) > 2
 
 
+def test_schedule_needs_no_images(optimcifar: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("optimcifar.data.cifar10_archive._download", lambda path: pytest.fail(f"download to {path}"))
+    steps = ("--model.lr_scheduler", "LinearLR", "--model.lr_interval", "step", "--trainer.max_epochs", 2)
+    # 45,000 images in batches of 64 are 704 steps, 50,000 in batches of 100 are 500.
+    for options, number in (((), "1,408"), (("--data.val_size", 0, "--data.batch_size", 100), "1,000")):
+        outcome = optimcifar("schedule", *steps, *options)
+        assert (outcome.status, outcome.err) == (0, "")
+        assert f"rates      {number} steps: from 0.003333," in outcome.out
+    assert [path.name for path in tmp_path.iterdir()] == ["schedule.png"]
+
+
 def test_every_parameter_group_has_a_column(optimcifar: Command, tmp_path: Path) -> None:
     rules = ("--model.param_groups", '[{"names": "net.fc3.*", "options": {"lr": 0.5}}]')
     half = ("--model.lr_scheduler", "ExponentialLR", "--model.lr_scheduler.gamma", 0.5, "--trainer.max_epochs", 2)
