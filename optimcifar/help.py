@@ -41,7 +41,7 @@ Train, and write the run to lightning_logs/version_N. Each option is shown with 
 example; what it is without is in brackets.
 
 run:
-  -c, --config configs/rmsprop.yaml        a file, or a name: rmsprop; the last counts
+  -c, --config configs/rmsprop.yaml        a file or a name, rmsprop; later ones override
   --seed_everything 1                      weights, split, order of images [0]
   --ckpt_path lightning_logs/version_0     go on from a run, or from a checkpoint
   --print_config                           print all options, and train nothing
