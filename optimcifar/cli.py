@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optimcifar import __version__
+from optimcifar.configurations import copy_shipped, list_shipped
 from optimcifar.errors import UsageError, UsageParser, error_message
 from optimcifar.help import HELP, HELP_OF_COMMANDS
 from optimcifar.output import any_text, flush_output, reader_is_gone
-from optimcifar.text import nearest
+from optimcifar.paths import expand_path
+from optimcifar.text import count, nearest
 
 if TYPE_CHECKING:
     from optimcifar.training.run import RunOutcome
@@ -21,7 +23,10 @@ _DONE, _FAILED, _WRONG_USAGE, _DIVERGED, _INTERRUPTED = 0, 1, 2, 3, 130
 # A shell's status for a program whose reader is gone, as in `optimcifar report FOLDER | head -1`.
 _NO_READER = 141
 
-_COMMANDS = ("fit", "schedule", "resume", "validate", "test", "predict", "compare", "sweep", "tune", "report")
+_COMMANDS = (
+    *("fit", "schedule", "resume", "validate", "test", "predict"),
+    *("compare", "sweep", "tune", "report", "configs"),
+)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -105,7 +110,7 @@ def _command(arguments: list[str]) -> Callable[[list[str]], int]:
         from optimcifar.tuning.commands import sweep, tune
 
         return sweep if name == "sweep" else tune
-    commands = {"fit": _fit, "resume": _resume, "schedule": _schedule}
+    commands = {"fit": _fit, "resume": _resume, "schedule": _schedule, "configs": _configs}
     if name.startswith("-"):
         command = next((word for word in arguments if word in _COMMANDS), "fit")
         raise UsageError(f"name the command before its options: optimcifar {command} ... {name} ...")
@@ -178,4 +183,16 @@ def _schedule(arguments: list[str]) -> int:
     if options.csv:
         planned.write_csv(options.csv)
     print(f"drawn in {options.png}" + (f", written to {options.csv}" if options.csv else ""))
+    return _DONE
+
+
+def _configs(arguments: list[str]) -> int:
+    parser = UsageParser(
+        "optimcifar configs",
+        description="List the configurations and spaces that come with the package, or copy them to a folder.",
+        epilog="example: optimcifar configs --copy configs",
+    )
+    parser.add_argument("--copy", type=Path, metavar="FOLDER", help="write the files there; replace none of its own")
+    folder = parser.parse_args(arguments).copy
+    print(f"{count(copy_shipped(expand_path(folder)), 'file')} in {folder}" if folder else list_shipped())
     return _DONE

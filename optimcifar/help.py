@@ -18,12 +18,14 @@ commands:
   sweep      train with many values of one or two hyperparameters, and plot their effect
   tune       tune several configurations with equal budgets, then compare them on other seeds
   report     draw a comparison, a sweep or a study again, or compare folders of single runs
+  configs    list the configurations that come with the package, or copy them to a folder
 
 options:
   -h, --help   this text; after a command, its own options
   --version    the version
 
-Configurations are read first, in their order. All other options override them, wherever they stand.
+A configuration is a file, or a name that optimcifar configs lists: --config rmsprop. Configurations are read first, in
+their order. All other options override them, wherever they stand.
 
 examples:
   optimcifar fit --config configs/rmsprop.yaml
@@ -39,7 +41,7 @@ Train, and write the run to lightning_logs/version_N. Each option is shown with 
 example; what it is without is in brackets.
 
 run:
-  -c, --config configs/rmsprop.yaml        a configuration; later ones override it
+  -c, --config configs/rmsprop.yaml        a file or a name, rmsprop; later ones override
   --seed_everything 1                      weights, split, order of images [0]
   --ckpt_path lightning_logs/version_0     go on from a run, or from a checkpoint
   --print_config                           print all options, and train nothing
@@ -78,6 +80,7 @@ trainer:
   --trainer.default_root_dir runs          write to runs/lightning_logs [.]
   --trainer.profiler simple                print where the time went [none]
 
+See the configurations:        optimcifar configs
 See the arguments of a class:  optimcifar fit --model.optimizer.help Adam
 See all options:               optimcifar fit --help-all"""
 

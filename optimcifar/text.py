@@ -52,7 +52,16 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def conjunction(names: Sequence[str]) -> str:
     """Join names: ``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+    return _joined(names, " and ")
+
+
+def alternatives(names: Sequence[str]) -> str:
+    """Join names: ``a``, ``a or b``, ``a, b or c``."""
+    return _joined(names, " or ")
+
+
+def _joined(names: Sequence[str], last: str) -> str:
+    return last.join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def grouped(reasons: Mapping[str, str]) -> list[str]:

@@ -82,7 +82,12 @@ BAD_INPUT = [
     ("fit --seed_everything -1", 2, "--seed_everything"),
     ("fit --trainer.max_epochs soon", 2, "--trainer.max_epochs: expected int, got 'soon'"),
     ("fit --trainer.accelerator abacus", 2, "invalid accelerator name"),
-    ("fit --config missing.yaml", 2, "missing.yaml"),
+    ("fit --config missing.yaml", 2, "there is no configuration missing.yaml: optimcifar configs lists those"),
+    ("fit --config rmsporp", 2, "there is no configuration rmsporp: did you mean rmsprop?"),
+    ("compare sgd adan", 2, "there is no configuration adan: did you mean adam, "),
+    ("tune sgd --space cifar", 2, "there is no space cifar: did you mean cifar10?"),
+    ("configs sgd", 2, "unrecognized arguments: sgd"),
+    ("configs --copy key.yaml", 2, "key.yaml is not a folder"),
     ("fit --config tab.yaml", 2, "tab.yaml: line 2: found character that cannot start any token"),
     ("fit --config key.yaml", 2, "key.yaml: model has no option 'foo'"),
     ("walk", 2, "there is no command 'walk': choose from fit, schedule, "),
@@ -141,7 +146,7 @@ def test_version_and_help_import_no_torch() -> None:
             [sys.executable, "-c", program.format(options)], capture_output=True, text=True, check=True
         ).stdout
         for options in (
-            *(["--version"], ["--help"], ["compare", "--help"], ["report", "--help"], ["fit", "--help"]),
+            *(["--version"], ["--help"], ["compare", "--help"], ["report", "--help"], ["configs"], ["fit", "--help"]),
             *(["sweep", "--help"], ["tune", "-h"], ["schedule", "--help"], ["resume", "--help"], ["test", "--help"]),
         )
     ]
@@ -149,7 +154,8 @@ def test_version_and_help_import_no_torch() -> None:
     assert "usage: optimcifar COMMAND" in outputs[1]
     assert "usage: optimcifar compare CONFIG[:KEY=VALUE...] ..." in outputs[2]
     assert "usage: optimcifar report" in outputs[3]
-    assert [output.split()[2] for output in outputs[4:]] == ["fit", "sweep", "tune", "schedule", "resume", "test"]
+    assert "rmsprop" in outputs[4]
+    assert [output.split()[2] for output in outputs[5:]] == ["fit", "sweep", "tune", "schedule", "resume", "test"]
 
 
 def test_help_of_fit_is_short_and_true(optimcifar: Command) -> None:

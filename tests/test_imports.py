@@ -22,7 +22,7 @@ LAYERS = [
     {"engine"},
     {"training", "report"},
     {"callbacks"},
-    {"optim", "networks"},
+    {"optim", "networks", "configurations"},
     {"data", "runs", "statistics", "spaces"},
     {"errors", "console"},
     {"text", "paths", "output", "environment", "help"},
@@ -72,7 +72,8 @@ def test_no_imports_are_circular() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        *("cli", "comparison.commands", "comparison.plan", "engine.runs", "engine.settings", "engine.worker"),
+        *("cli", "comparison.commands", "comparison.plan", "configurations"),
+        *("engine.runs", "engine.settings", "engine.worker"),
         *("runs.atomic", "runs.folder", "runs.metrics", "runs.provenance", "runs.results"),
         *("spaces.files", "spaces.points"),
     ],

@@ -142,6 +142,12 @@ def test_example_of_schedule_draws(command: str, optimcifar: Command, image_fold
     assert (tmp_path / "schedule.png").exists()
 
 
+@pytest.mark.parametrize("command", examples("configs"))
+def test_example_of_configs_works(command: str, optimcifar: Command) -> None:
+    outcome = optimcifar(*shlex.split(command, comments=True))
+    assert (outcome.status, outcome.err) == (0, "")
+
+
 @pytest.mark.parametrize("command", [*examples("sweep"), *examples("tune")])
 def test_example_of_a_sweep_or_a_study_trains_what_it_says(
     command: str, optimcifar: Command, cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -199,5 +205,6 @@ def test_every_dependency_says_who_needs_it() -> None:
 
 def test_top_level_holds_what_a_reader_expects() -> None:
     names = {path.relative_to(ROOT).parts[0] for path in tracked_files()}
-    files, folders = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}, {"optimcifar", "configs", "tests"}
-    assert {name for name in names if not name.startswith(".")} == files | folders | {"lightning_logs"}
+    files = {"pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md"}
+    folders = {"optimcifar", "configs", "tests"}
+    assert {name for name in names if not name.startswith(".")} - {"lightning_logs"} == files | folders

@@ -26,9 +26,9 @@ examples:
   optimcifar compare configs/sgd.yaml configs/sgd.yaml:model.optimizer.lr=0.03
   optimcifar report lightning_logs/comparison
 
-CONFIG is a YAML file; KEY=VALUE overrides one of its options. All other
-options are passed to optimcifar fit for every run. Run the same command again
-to continue where it stopped."""
+CONFIG is a YAML file, or a name that optimcifar configs lists; KEY=VALUE overrides
+one of its options. All other options are passed to optimcifar fit for every run. Run
+the same command again to continue where it stopped."""
 
 
 def _compare_parser() -> UsageParser:

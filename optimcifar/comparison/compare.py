@@ -40,7 +40,8 @@ def compare(
     its workers are new processes that import the script.
 
     Args:
-        configs: configuration files, each with overrides if you like: ``configs/sgd.yaml:model.optimizer.lr=0.03``.
+        configs: configurations, by file or by name, each with overrides if you like: ``sgd``,
+            ``configs/sgd.yaml:model.optimizer.lr=0.03``.
         seeds: how many, which, or ``"auto"`` for seeds on demand.
         baseline: the name of the configuration to compare with; None for the first.
         target_acc: a validation accuracy, 0 to 1, to which epochs and seconds are counted; None for none.

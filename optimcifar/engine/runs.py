@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from optimcifar.configurations import find_configuration
 from optimcifar.errors import UsageError
 from optimcifar.paths import expand_path
 from optimcifar.runs.folder import comparison_run
@@ -64,22 +65,26 @@ class Run:
 
 
 def parse_entries(texts: Iterable[str]) -> list[Entry]:
-    """Read ``FILE`` or ``FILE:KEY=VALUE:KEY=VALUE``; keys are options of ``fit`` without their dashes.
+    """Read ``CONFIG`` or ``CONFIG:KEY=VALUE:KEY=VALUE``; keys are options of ``fit`` without their dashes.
 
     An entry is named after its file and the last part of each key: ``sgd-lr=0.03``. If two entries would have the same
-    name, they are named after the whole paths and keys.
+    name, they are named after the whole paths, as typed, and keys.
 
     Raises:
-        UsageError: a file does not exist, or two entries are the same.
+        UsageError: there is no such configuration, it is a pipe, or two entries are the same.
     """
     parts = [split_entry(text) for text in texts]
-    names = [_name(path.stem, [key.rpartition(".")[2] for key, _ in pairs], pairs) for path, pairs in parts]
+    paths = [_find_file(config) for config, _ in parts]
+    names = [
+        _name(path.stem, [key.rpartition(".")[2] for key, _ in pairs], pairs)
+        for path, (_, pairs) in zip(paths, parts, strict=True)
+    ]
     twice = {name for name, number in Counter(names).items() if number > 1}
     entries = []
-    for name, (path, pairs) in zip(names, parts, strict=True):
+    for name, path, (config, pairs) in zip(names, paths, parts, strict=True):
         options = ["--config", str(path), *(f"--{key}={value}" for key, value in pairs)]
         if name in twice:
-            whole = "_".join(path.with_suffix("").parts)
+            whole = "_".join([*expand_path(config).parent.parts, path.stem])
             name = _name(whole, [key for key, _ in pairs], pairs)  # noqa: PLW2901  the longer of its names
         entries.append(Entry(name, tuple(options)))
     for name, number in Counter(entry.name for entry in entries).items():
@@ -88,18 +93,17 @@ def parse_entries(texts: Iterable[str]) -> list[Entry]:
     return entries
 
 
-def split_entry(text: str) -> tuple[Path, list[tuple[str, str]]]:
-    """Return the file and the keys and values of ``FILE:KEY=VALUE:KEY=VALUE``.
-
-    Raises:
-        UsageError: the file does not exist.
-    """
-    file, *overrides = re.split(r":(?=[a-z_][\w.+]*=)", text)
-    path = expand_path(file)
+def _find_file(config: str) -> Path:
+    path = find_configuration(config)
     if not path.is_file():
-        raise UsageError(f"there is no configuration {file}")
-    pairs = [override.partition("=")[::2] for override in overrides]
-    return path, pairs
+        raise UsageError(f"{config} is a pipe, and every run reads its configuration again: name a file")
+    return path
+
+
+def split_entry(text: str) -> tuple[str, list[tuple[str, str]]]:
+    """Return the configuration as typed, and the keys and values, of ``CONFIG:KEY=VALUE:KEY=VALUE``."""
+    config, *overrides = re.split(r":(?=[a-z_][\w.+]*=)", text)
+    return config, [override.partition("=")[::2] for override in overrides]
 
 
 def with_values(entry: Entry, values: Mapping[str, str], name: str | None = None) -> Entry:

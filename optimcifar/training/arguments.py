@@ -19,6 +19,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LightningArgumentParser
 from torch.optim.lr_scheduler import LRScheduler
 
+from optimcifar.configurations import find_configuration
 from optimcifar.errors import UsageError
 from optimcifar.optim.horizons import HORIZONS
 from optimcifar.paths import expand_path
@@ -204,8 +205,8 @@ def _read(option: Option) -> _Setting:
     """Read an option, and the file that it names, if it names one."""
     if option.name == "--config":
         if not option.value:
-            raise UsageError("--config needs the name of a file")
-        path = expand_path(option.value)
+            raise UsageError("--config needs a file, or a name that optimcifar configs lists")
+        path = find_configuration(option.value)
         text, tree = read_config(path)
         return _Setting(replace(option, value=text, joined=True), tree, path)
     if option.name in _GROUPS and option.value is not None:

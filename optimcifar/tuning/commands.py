@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from optimcifar.comparison.seeds import DEFAULT_SEEDS, chosen_seeds, parse_seeds
 from optimcifar.comparison.shared import (
@@ -29,11 +28,12 @@ examples:
   optimcifar sweep configs/adam.yaml --over "model.optimizer.betas=[0.5,0.999],[0.9,0.999],[0.99,0.999]"
   optimcifar sweep configs/sgd.yaml --over model.optimizer.lr=1e-3..1 --over model.optimizer.momentum=0,0.5,0.9,0.99
 
-CONFIG is a YAML file; KEY=VALUE overrides one of its options. VALUES are a range,
-LOW..HIGH, or a list with commas. A range is on a log scale if both ends are positive
-and HIGH is 10 times LOW or more; LOW..HIGH:log and LOW..HIGH:linear set the scale. The
-configuration's own value is always tried too. All other options are passed to
-optimcifar fit for every run. Run the same command again to continue where it stopped."""
+CONFIG is a YAML file, or a name that optimcifar configs lists; KEY=VALUE overrides one
+of its options. VALUES are a range, LOW..HIGH, or a list with commas. A range is on a log
+scale if both ends are positive and HIGH is 10 times LOW or more; LOW..HIGH:log and
+LOW..HIGH:linear set the scale. The configuration's own value is always tried too. All
+other options are passed to optimcifar fit for every run. Run the same command again to
+continue where it stopped."""
 
 _TUNE_EXAMPLES = """\
 examples:
@@ -42,10 +42,11 @@ examples:
   optimcifar tune configs/sgd.yaml:model.optimizer.lr=1e-3..1:model.optimizer.momentum=0..0.99 configs/adam.yaml
   optimcifar tune configs/*.yaml --space configs/spaces/cifar10.yaml --trials 16 --baseline sgd
 
-CONFIG is a YAML file; KEY=VALUE overrides one of its options, and KEY=LOW..HIGH or
-KEY=A,B,C says what to try. A configuration without either takes its section of
---space FILE, or its learning rate over three decades. All other options are passed to
-optimcifar fit for every run. Run the same command again to continue where it stopped."""
+CONFIG is a YAML file, or a name that optimcifar configs lists; KEY=VALUE overrides one
+of its options, and KEY=LOW..HIGH or KEY=A,B,C says what to try. A configuration without
+either takes its section of --space, or its learning rate over three decades. All other
+options are passed to optimcifar fit for every run. Run the same command again to
+continue where it stopped."""
 
 
 def _sweep_parser() -> UsageParser:
@@ -74,7 +75,7 @@ def _tune_parser() -> UsageParser:
     parser.add_argument(
         "--trials", type=int, default=DEFAULT_TRIALS, help="settings to try per configuration (default: %(default)s)"
     )
-    parser.add_argument("--space", type=Path, metavar="FILE", help="what to try, such as configs/spaces/cifar10.yaml")
+    parser.add_argument("--space", help="what to try: a file, or a name, such as cifar10")
     parser.add_argument(
         "--tuning_seeds",
         type=int,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from optimcifar.comparison.plan import make_design
 from optimcifar.comparison.seeds import Seeds
+from optimcifar.configurations import find_configuration, find_space, shipped_spaces
 from optimcifar.engine.cluster_options import ClusterOptions
 from optimcifar.engine.runs import Entry, Run, parse_entries, plan_runs, split_entry, with_values
 from optimcifar.errors import UsageError
@@ -70,7 +71,7 @@ def make_plan(
     *,
     trials: int,
     tuning_seeds: int,
-    space: Path | None,
+    space: str | None,
     baseline: str | None,
     target_acc: float | None,
     out: Path,
@@ -165,26 +166,28 @@ def _without_ranges(configs: Iterable[str]) -> tuple[list[str], list[dict[str, D
     """Split entries into configurations and what to try for each.
 
     Raises:
-        UsageError: a file does not exist, a range is invalid, or a hyperparameter to try stands twice in an entry.
+        UsageError: a range is invalid, or a hyperparameter to try stands twice in an entry.
     """
     texts: list[str] = []
     found: list[dict[str, Dimension]] = []
     for config in configs:
-        path, pairs = split_entry(config)
+        typed, pairs = split_entry(config)
         tried = {key: value for key, value in pairs if is_dimension(value)}
         if twice := [key for key, number in Counter(key for key, _ in pairs).items() if number > 1 and key in tried]:
             raise UsageError(f"{config}: {twice[0]} stands twice; say once what to try")
         kept = [f":{key}={value}" for key, value in pairs if key not in tried]
-        texts.append("".join([str(path), *kept]))
+        texts.append("".join([typed, *kept]))
         found.append({key: parse_dimension(key, value) for key, value in tried.items()})
     return texts, found
 
 
-def _file_spaces(file: Path, texts: Sequence[str], names: Sequence[str]) -> dict[str, tuple[dict[str, Dimension], str]]:
+def _file_spaces(typed: str, texts: Sequence[str], names: Sequence[str]) -> dict[str, tuple[dict[str, Dimension], str]]:
     """Return the spaces in a file; a section is named after a configuration, or after its file."""
-    sections = read_config(expand_path(file))[1]
-    paths = [split_entry(text)[0] for text in texts]
-    _refuse_unknown_sections(file, sections, names, paths)
+    file = find_space(typed)
+    sections = read_config(file)[1]
+    paths = [find_configuration(split_entry(text)[0]) for text in texts]
+    if file not in shipped_spaces().values():  # those have sections for all configurations of the package
+        _refuse_unknown_sections(file, sections, names, paths)
     found = {}
     for name, path in zip(names, paths, strict=True):
         section = name if name in sections else path.stem

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,14 @@ def test_overrides_become_options_after_the_configuration() -> None:
 
 @pytest.mark.parametrize(
     ("texts", "message"),
-    [(["none.yaml"], "there is no configuration none.yaml"), (["sgd.yaml", "sgd.yaml"], "sgd is named twice")],
+    [
+        (["none.yaml"], "there is no configuration none.yaml"),
+        (["sgd.yaml", "sgd.yaml"], "sgd is named twice"),
+        (["sgd.yaml", "pipe:trainer.max_epochs=1"], "pipe is a pipe, and every run reads its configuration again"),
+    ],
 )
 def test_entries_that_are_refused(texts: list[str], message: str) -> None:
+    os.mkfifo("pipe")  # as in compare <(sed ...)
     with pytest.raises(UsageError, match=message):
         parse_entries(texts)
 

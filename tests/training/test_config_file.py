@@ -108,8 +108,11 @@ def test_mistake_in_a_file_names_file_and_option(text: str, message: str, optimc
 
 def test_folders_and_missing_files_are_named(optimcifar: Command, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    assert_refused(optimcifar, tmp_path / "folder", ": Is a directory")
-    assert_refused(optimcifar, tmp_path / "missing.yaml", ": No such file or directory")
+    assert_refused(optimcifar, tmp_path / "folder", " is a folder, not a configuration")
+    for name in ("missing.yaml", 300 * "n"):
+        outcome = optimcifar("fit", "--config", name)
+        assert (outcome.status, outcome.err.count("\n")) == (2, 1)
+        assert name in outcome.err
 
 
 def test_a_groups_file_that_cannot_be_read_is_named(optimcifar: Command, tmp_path: Path) -> None:

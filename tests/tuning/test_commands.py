@@ -43,7 +43,7 @@ OVER = ["--over", "model.optimizer.lr=1e-3..1"]
         (["sweep", "sgd.yaml", *OVER, "--seed_everything", "3"], "--seed_everything cannot be given here: use --seeds"),
         (["tune"], "name the configurations to tune"),
         (["tune", "sgd.yaml", "--trials", "1"], "--trials must be at least 2, got 1"),
-        (["tune", "sgd.yaml", "--space", "none.yaml"], "none.yaml: No such file or directory"),
+        (["tune", "sgd.yaml", "--space", "none.yaml"], "there is no space none.yaml"),
         (["tune", "sgd.yaml:model.optimizer.lrr=1..2"], "has no argument 'lrr'"),
         (
             ["tune", "sgd.yaml:model.optimizer.lr=1e-3..1:model.optimizer.lr=0.1"],

@@ -44,7 +44,7 @@ def test_a_path_with_two_dots_is_no_range() -> None:
 def test_space_of_an_entry_comes_from_the_command_else_from_the_file_else_from_its_rate() -> None:
     Path("space.yaml").write_text("sgd: {model.optimizer.lr: 1e-2..1}\nadam: {model.optimizer.lr: 1e-4..1e-2}\n")
     Path("muon.yaml").write_text(Path("sgd.yaml").read_text())
-    plan = planned("sgd.yaml:model.optimizer.lr=0.1..2", "adam.yaml", "muon.yaml", space=Path("space.yaml"))
+    plan = planned("sgd.yaml:model.optimizer.lr=0.1..2", "adam.yaml", "muon.yaml", space="space.yaml")
     own = resolved(ONE_CYCLE | {"model": {"optimizer": ONE_CYCLE["model"]["optimizer"]}})
     spaces = {name: tuning_space(plan, name, own) for name in ("sgd", "adam", "muon")}
     assert {name: str(space.space["model.optimizer.lr"]) for name, space in spaces.items()} == {
@@ -53,6 +53,18 @@ def test_space_of_an_entry_comes_from_the_command_else_from_the_file_else_from_i
         "muon": "0.000316..0.316:log",  # three decades around 0.01
     }
     assert [space.source for space in spaces.values()] == ["the command", "space.yaml", "default"]
+
+
+def test_space_of_the_package_has_a_name_and_suits_own_configurations_too() -> None:
+    plan = planned(
+        "sgd", "muon", "adam.yaml:model.optimizer.lr=0.1..2", space="cifar10"
+    )  # sgd.yaml and adam.yaml are here
+    assert {name: source for name, (_, source) in plan.spaces.items()} == {
+        "sgd": "cifar10.yaml",
+        "muon": "cifar10.yaml",
+        "adam": "the command",
+    }
+    assert list(planned("sgd", space="cifar10").spaces) == ["sgd"]  # sections of others are no mistake
 
 
 def test_rates_that_a_schedule_ties_together_keep_their_ratio() -> None:
@@ -139,14 +151,14 @@ def test_wrong_arguments_are_refused_in_a_line(configs: list[str], options: dict
 
 def test_a_section_for_a_configuration_that_is_not_tuned_is_ignored() -> None:
     Path("space.yaml").write_text("sgd: {model.optimizer.lr: 1e-2..1}\nadam: {model.optimizer.lr: 1e-4..1e-2}\n")
-    assert list(planned("adam.yaml", space=Path("space.yaml")).spaces) == ["adam"]
+    assert list(planned("adam.yaml", space="space.yaml").spaces) == ["adam"]
 
 
 def test_a_section_of_an_entry_goes_before_that_of_its_file() -> None:
     Path("space.yaml").write_text(
         "sgd: {model.optimizer.lr: 1e-2..1}\nsgd-max_epochs=3: {model.optimizer.lr: 0.1..1}\n"
     )
-    plan = planned("sgd.yaml", "sgd.yaml:trainer.max_epochs=3", space=Path("space.yaml"))
+    plan = planned("sgd.yaml", "sgd.yaml:trainer.max_epochs=3", space="space.yaml")
     ranges = {name: str(space["model.optimizer.lr"]) for name, (space, _) in plan.spaces.items()}
     assert ranges == {"sgd": "0.01..1.0:log", "sgd-max_epochs=3": "0.1..1.0:log"}
 
