@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from pathlib import Path
@@ -25,6 +26,22 @@ def expand_path(path: str | Path) -> Path:
     except RuntimeError as error:
         home = expanded.parts[0]
         raise ValueError(f"{path}: there is no home folder {home}; write ./{path} for a folder of that name") from error
+
+
+def expand_pattern(path: str | Path) -> list[Path]:
+    """Return the files and folders that match a path with ``*``, ``?`` or ``[``, sorted; the path itself without these.
+
+    Shells do it, but not behind quotes, and not on every system.
+
+    Raises:
+        ValueError: nothing matches, or the path cannot be expanded.
+    """
+    expanded = expand_path(path)
+    if not re.search(r"[*?[]", str(expanded)) or expanded.exists():
+        return [expanded]
+    if found := sorted(glob.glob(str(expanded), recursive=True)):
+        return [Path(one) for one in found]
+    raise ValueError(f"nothing matches {path}")
 
 
 def is_to_be_expanded(text: str) -> bool:

@@ -133,7 +133,7 @@ def test_run_by_name_is_the_run_by_path_so_either_goes_on_with_the_other(
 ) -> None:
     by_name, by_path = (parse_entries([typed])[0] for typed in ("adam", os.path.relpath(CONFIGS / "adam.yaml")))
     assert by_name.name == by_path.name
-    assert check_options(by_name.options) == check_options(by_path.options)
+    assert check_options(None, by_name.options) == check_options(None, by_path.options)
     outcome = optimcifar("fit", "--config", "adam", *small, "--trainer.max_epochs", 1)
     assert (outcome.status, outcome.err) == (0, "")
     run = tmp_path / "lightning_logs/version_0"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from optimcifar.engine.runs import Run
+from optimcifar.engine.runs import Run, expand_entry
 from optimcifar.engine.worker import RunEnd
 from optimcifar.errors import UsageParser
 from optimcifar.report.design import Until
@@ -43,7 +43,7 @@ def parse_run_options(parser: UsageParser, args: Sequence[str]) -> tuple[argpars
     options, others = parser.parse_known_args(args)
     configs, of_fit = separate_options(others)
     parser.refuse_unknown(of_fit)
-    return options, configs, of_fit
+    return options, [entry for config in configs for entry in expand_entry(config)], of_fit
 
 
 def add_run_options(parser: UsageParser, out: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from optimcifar.configurations import find_configuration
 from optimcifar.errors import UsageError
-from optimcifar.paths import expand_path
+from optimcifar.paths import expand_path, expand_pattern
 from optimcifar.runs.folder import comparison_run
 from optimcifar.training.option_order import separate_appends
 
@@ -104,6 +104,19 @@ def split_entry(text: str) -> tuple[str, list[tuple[str, str]]]:
     """Return the configuration as typed, and the keys and values, of ``CONFIG:KEY=VALUE:KEY=VALUE``."""
     config, *overrides = re.split(r":(?=[a-z_][\w.+]*=)", text)
     return config, [override.partition("=")[::2] for override in overrides]
+
+
+def expand_entry(text: str) -> list[str]:
+    """Return the entries that one with a pattern stands for: ``configs/*.yaml:KEY=VALUE`` is one for each file.
+
+    Raises:
+        ValueError: no file matches.
+    """
+    config, pairs = split_entry(text)
+    if not re.search(r"[*?[]", config):
+        return [text]
+    overrides = "".join(f":{key}={value}" for key, value in pairs)
+    return [f"{path}{overrides}" for path in expand_pattern(config)]
 
 
 def with_values(entry: Entry, values: Mapping[str, str], name: str | None = None) -> Entry:

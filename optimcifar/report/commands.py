@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optimcifar.errors import UsageError, UsageParser
-from optimcifar.paths import expand_path
+from optimcifar.paths import expand_path, expand_pattern
 
 if TYPE_CHECKING:
     from optimcifar.report.comparison import Comparison
@@ -45,8 +45,8 @@ def report(args: list[str]) -> int:
     from optimcifar.report.tuning.design import TuningDesign
     from optimcifar.report.tuning.study import read_study
 
-    folders = [expand_path(folder) for folder in options.folders]
-    out = expand_path(options.out or options.folders[0])
+    folders = [folder for typed in options.folders for folder in expand_pattern(typed)]
+    out = expand_path(options.out) if options.out else folders[0]
     kinds = {"sweep": SweepDesign.read(folders[0]), "study": TuningDesign.read(folders[0])}
     kind = next((name for name, design in kinds.items() if design and len(folders) == 1), None)
     if kind and (options.baseline or options.target_acc):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from optimcifar.engine.runs import Run, parse_entries, plan_runs
+from optimcifar.engine.runs import Run, expand_entry, parse_entries, plan_runs
 from optimcifar.errors import UsageError
 from optimcifar.training.lightning_cli import TrainingCLI
 from optimcifar.training.option_order import separate_options
@@ -39,6 +39,16 @@ def test_entries_that_would_be_named_alike_get_longer_names() -> None:
 
 def test_names_can_be_folders() -> None:
     assert names("sgd.yaml:data.root=/a/../<b>") == ["sgd-root=_a_..__b_"]
+
+
+def test_patterns_that_no_shell_has_expanded_are_expanded() -> None:
+    assert expand_entry("*.yaml") == ["adam.yaml", "sgd.yaml"]
+    assert expand_entry("**/s?d.yaml:a.b=[1,*]:c.d=2") == ["other/sgd.yaml:a.b=[1,*]:c.d=2", "sgd.yaml:a.b=[1,*]:c.d=2"]
+    assert expand_entry("sgd.yaml:a.b=[1,2]") == ["sgd.yaml:a.b=[1,2]"]
+    Path("[1].yaml").write_text("model: {}\n")
+    assert expand_entry("[1].yaml") == ["[1].yaml"]
+    with pytest.raises(ValueError, match=r"nothing matches \*.yml"):
+        expand_entry("*.yml")
 
 
 def test_overrides_become_options_after_the_configuration() -> None:
