@@ -31,7 +31,7 @@ def error_message(error: BaseException) -> str:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if str(error).startswith("operator torchvision::"):  # torchvision's import, which Lightning starts
         return (
-            f"torchvision {version('torchvision')} does not fit torch {version('torch')}, and cannot be imported; install "
-            "both together: pip install --force-reinstall torch torchvision"
+            f"torchvision {version('torchvision')} does not fit torch {version('torch')} and cannot be imported; "
+            "install both together: pip install --force-reinstall torch torchvision"
         )
     return first_lines(str(error)) or type(error).__name__

@@ -50,7 +50,7 @@ class MuonWithAux(Optimizer):
     ) -> None:
         if not hasattr(torch.optim, "Muon"):
             raise RuntimeError(
-                f"MuonWithAux needs torch 2.9 or newer, which has torch.optim.Muon, got {torch.__version__}"
+                f"MuonWithAux needs torch.optim.Muon of torch 2.9 or newer, got torch {torch.__version__}"
             )
         matrices, others = _split(params)
         if not matrices:

@@ -46,7 +46,7 @@ _INSTANTIATOR = "_instantiator"
 # Builds such a module: Lightning's own function refuses schedules that leave their length out. Lightning calls only
 # functions that are in its list, and says that a trusted one may be added. Before 2.6.6 it has no list.
 _BUILD = "optimcifar.training.arguments.build_from_settings"
-getattr(saving, "_ALLOWED_INSTANTIATORS", set()).add(_BUILD)
+getattr(saving, "_ALLOWED_INSTANTIATORS", set[str]()).add(_BUILD)
 
 
 class ImageClassifier(LightningModule):
