@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterable
+from importlib.metadata import version
 from typing import Any, NoReturn
 
 from optimcifar.text import first_lines, nearest
@@ -70,4 +71,9 @@ def error_message(error: BaseException) -> str:
     """Describe an error in at most two lines."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if str(error).startswith("operator torchvision::"):  # torchvision's import, which Lightning starts
+        return (
+            f"torchvision {version('torchvision')} does not fit torch {version('torch')} and cannot be imported; "
+            "install both together: pip install --force-reinstall torch torchvision"
+        )
     return first_lines(str(error)) or type(error).__name__

@@ -6,11 +6,12 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
-from helpers import FAIL, INTERRUPT, Command, file_contents
+from helpers import FAIL, INTERRUPT, ROOT, Command, file_contents
 
 import optimcifar as package
 from optimcifar import CIFAR10DataModule
@@ -130,6 +131,21 @@ def test_debug_shows_the_traceback(optimcifar: Command, monkeypatch: pytest.Monk
     monkeypatch.setenv("OPTIMCIFAR_DEBUG", "1")
     with pytest.raises(FileNotFoundError, match="there is no checkpoint"):
         optimcifar("test", "--ckpt_path", "missing.ckpt")
+
+
+def test_torchvision_that_does_not_fit_torch_is_named(tmp_path: Path) -> None:
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision/__init__.py").write_text(
+        "import torch\n@torch.library.register_fake('torchvision::nms')\ndef fake(boxes, scores, threshold): ...\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    program = [sys.executable, "-m", "optimcifar", "fit"]
+    ended = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        f"optimcifar: torchvision {version('torchvision')} does not fit torch {version('torch')} and cannot be "
+        "imported; install both together: pip install --force-reinstall torch torchvision\n"
+    )
 
 
 def test_version_and_help_import_no_torch() -> None:

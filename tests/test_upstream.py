@@ -106,6 +106,12 @@ def test_a_chain_of_pytorch_forgets_what_came_before_an_absolute_rate() -> None:
     assert optimizer.param_groups[0]["lr"] == 1.0  # correct would be 0.5
 
 
+def test_an_operator_that_is_not_there_is_refused_in_these_words() -> None:
+    """errors.py: recognises a torchvision that does not fit torch, which registers its own so."""
+    with pytest.raises(RuntimeError, match=r"\Aoperator torchvision::nothing does not exist"):
+        torch.library.register_fake("torchvision::nothing")(lambda: None)
+
+
 def test_schedules_warn_in_these_words_when_they_step_before_the_optimizer() -> None:
     """optim/replay.py: silences it."""
     schedule = StepLR(torch.optim.SGD([torch.zeros(1)], lr=1.0), 1)
@@ -299,6 +305,7 @@ def test_modules_and_data_from_options_are_marked_in_checkpoints(
     assert data["train_images"] == 1000
 
 
+@pytest.mark.skipif(not hasattr(saving, "_ALLOWED_INSTANTIATORS"), reason="Lightning before 2.6.6 has no list")
 def test_lightning_builds_modules_of_a_checkpoint_with_functions_in_its_list_only(tmp_path: Path) -> None:
     """training/classifier.py: adds its function to the list, as Lightning's message says."""
     assert "lightning.pytorch.cli.instantiate_module" in saving._ALLOWED_INSTANTIATORS

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
 
 from optimcifar.optim.types import OptimizerCallable
 
@@ -32,6 +32,7 @@ class MuonWithAux(Optimizer):
 
     Raises:
         ValueError: no parameter has at least two dimensions, or an argument is out of range.
+        RuntimeError: this version of PyTorch has no ``Muon``.
 
     Source: K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
     """
@@ -47,13 +48,19 @@ class MuonWithAux(Optimizer):
         adjust_lr_fn: str | None = None,
         aux: OptimizerCallable | None = None,
     ) -> None:
+        if not hasattr(torch.optim, "Muon"):
+            raise RuntimeError(
+                f"MuonWithAux needs torch.optim.Muon of torch 2.9 or newer, got torch {torch.__version__}"
+            )
         matrices, others = _split(params)
         if not matrices:
             raise ValueError("Muon needs a parameter with at least two dimensions, got none")
         self._flattened: list[tuple[Tensor, Tensor]] = []  # (kernel, its flattened copy)
         flat_groups = [group | {"params": [self._flatten(p) for p in group["params"]]} for group in matrices]
         self._parts: list[Optimizer] = [
-            Muon(flat_groups, lr, weight_decay, momentum, nesterov, ns_steps=ns_steps, adjust_lr_fn=adjust_lr_fn)
+            torch.optim.Muon(
+                flat_groups, lr, weight_decay, momentum, nesterov, ns_steps=ns_steps, adjust_lr_fn=adjust_lr_fn
+            )
         ]
         if others:
             self._parts.append(aux(others) if aux else AdamW(others, lr=1e-3))

@@ -25,6 +25,7 @@ from optimcifar.optim.types import LRInterval, LRSchedulerCallable, OptimizerCal
 from optimcifar.training.rate_finder import check_rate_finders, forget_range_test, leave_out_rate_finders, rate_finders
 from optimcifar.training.resumption import (
     finish_epoch_end,
+    leave_out_functions,
     monitored_values,
     of_all_processes,
     pending_gradients,
@@ -43,9 +44,9 @@ _RATE = "set_lr"
 # The hyperparameter that LightningCLI adds to modules which it can build again from a checkpoint.
 _INSTANTIATOR = "_instantiator"
 # Builds such a module: Lightning's own function refuses schedules that leave their length out. Lightning calls only
-# functions that are in its list, and says that a trusted one may be added.
+# functions that are in its list, and says that a trusted one may be added. Before 2.6.6 it has no list.
 _BUILD = "optimcifar.training.arguments.build_from_settings"
-saving._ALLOWED_INSTANTIATORS.add(_BUILD)
+getattr(saving, "_ALLOWED_INSTANTIATORS", set[str]()).add(_BUILD)
 
 
 class ImageClassifier(LightningModule):
@@ -200,6 +201,7 @@ class ImageClassifier(LightningModule):
         """Save the epoch so far, and what else a resumed run needs to go on as if it had never stopped."""
         if "optimizer_states" not in checkpoint:
             return  # weights only
+        leave_out_functions(checkpoint)
         if self._schedule_length is not None:
             checkpoint[OPEN_SCHEDULE] = run_so_far(self.trainer, self.lr_interval, self._schedule_length)
         checkpoint[_RATE] = self.lr

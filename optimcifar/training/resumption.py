@@ -99,6 +99,20 @@ def _count_down(progress: dict[str, Any], name: str) -> None:
         progress[count]["completed"] = min(progress[count]["completed"], progress[count][name])
 
 
+def leave_out_functions(checkpoint: dict[str, Any]) -> None:
+    """Leave out the function of ``SWALR``, which PyTorch before 2.10 saves and ``weights_only=True`` refuses to load.
+
+    The schedule has it already when its state is restored.
+
+    Args:
+        checkpoint: a checkpoint that is about to be written.
+    """
+    averaging = [state.get("scheduler_state") for state in checkpoint["callbacks"].values()]
+    for schedule in (*checkpoint["lr_schedulers"], *averaging):
+        if isinstance(schedule, dict):
+            schedule.pop("anneal_func", None)
+
+
 def restart_averaging(trainer: Trainer, module: LightningModule) -> None:
     """Have Lightning's weight averaging take up its schedule and its average again in the middle of an epoch.
 

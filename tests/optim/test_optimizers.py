@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -276,6 +278,20 @@ def test_rule_without_effect_is_refused(
 def test_muon_without_matrices_is_refused() -> None:
     with pytest.raises(ValueError, match="Muon needs a parameter with at least two dimensions, got none"):
         MuonWithAux([torch.zeros(3)])
+
+
+def test_package_works_without_muon_and_says_which_torch_has_it(small: list[str], tmp_path: Path) -> None:
+    program = (
+        "import sys, torch; del torch.optim.Muon\n"
+        "from optimcifar.cli import main\n"
+        "print(main(sys.argv[1:]), main([*sys.argv[1:], '--model.optimizer', 'MuonWithAux']))"
+    )
+    words = [sys.executable, "-c", program, "fit", *small, "--trainer.max_epochs", "1"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert ended.stdout.endswith("\n0 1\n")
+    message = f"MuonWithAux needs torch.optim.Muon of torch 2.9 or newer, got torch {torch.__version__}"
+    assert ended.stderr == f"optimcifar: {message}\n"
+    assert [path.name for path in (tmp_path / "lightning_logs").iterdir()] == ["version_0"]
 
 
 def test_muon_keeps_the_memory_format_of_kernels() -> None:

@@ -127,7 +127,9 @@ def test_page_draws_switches_and_sorts_without_fetching(
     cells = browser.find_elements(By.CSS_SELECTOR, "tbody td, tbody th")
     assert all(16 <= cell.rect["x"] <= cell.rect["x"] + cell.rect["width"] <= 390 - 16 for cell in cells if cell.text)
 
-    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
+    # altair 5 writes for Vega 5. What vl-convert has from 1.8 on, Vega 6, draws it too, and says so.
+    log = [e["message"] for e in browser.get_log("browser")]  # type: ignore[no-untyped-call]
+    assert [message for message in log if "The compiled spec uses Vega v5" not in message] == []
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]  # type: ignore[no-untyped-call]
     asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     # The browser's own start page asks for addresses of its own.
