@@ -7,21 +7,64 @@ import io
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
 from optimcifar.callbacks.last_checkpoint import LastCheckpoint
 from optimcifar.errors import UsageError
 from optimcifar.runs.atomic import write_atomically
-from optimcifar.runs.folder import WEIGHTS, RunFolder
+from optimcifar.runs.folder import WEIGHTS, RunFolder, names_in_comparison
 from optimcifar.runs.logger import RunLogger, run_folder
+from optimcifar.runs.provenance import import_path
 
 #: The option ``--trainer.logger``, after its classes were built.
 Chosen = Logger | Iterable[Logger] | bool | None
+
+
+# What Lightning calls a group of runs, or the folder of one, that nobody named.
+_UNNAMED = (None, "lightning_logs")
+
+
+def name_loggers(chosen: Any, resumed: RunFolder | None) -> None:
+    """Fill in the names of the loggers beside the run's own, where the options leave them out.
+
+    A run of a comparison is a run of its own in each logger, named after configuration and seed, in a group named after
+    the comparison. A run that is resumed goes on with the runs that it had there.
+
+    Args:
+        chosen: the parsed option ``--trainer.logger``, before its classes are built; it is changed.
+        resumed: the folder of the run that goes on in it; None for a new run.
+    """
+    specs = [spec for spec in (chosen if isinstance(chosen, list) else [chosen]) if isinstance(spec, Namespace)]
+    own = [spec.init_args for spec in specs if spec.class_path == import_path(RunLogger)]
+    others = [spec for spec in specs if spec.class_path != import_path(RunLogger)]
+    if own and (names := names_in_comparison(Path(own[-1].save_dir, own[-1].name, str(own[-1].version)))):
+        for spec in others:
+            _fill_in(spec, _names(spec, *names))
+    for spec, before in zip(others, resumed.read_summary().get("loggers", ()) if resumed else (), strict=False):
+        if spec.class_path.endswith(before["logger"]):
+            _fill_in(spec, {"version": before["version"], "run_id": before["version"], "resume": "allow"})
+
+
+def _names(spec: Namespace, group: str, run: str) -> dict[str, str]:
+    """Return the names of a run in a logger by the arguments of its class, which is known by their names."""
+    if "experiment_name" in spec.init_args:  # MLflow
+        return {"experiment_name": group, "run_name": run}
+    if "group" in spec.init_args:  # W&B
+        return {"group": group, "name": run}
+    return {"name": group, "version": run}  # folders, as those of TensorBoard
+
+
+def _fill_in(spec: Namespace, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        if name in spec.init_args and spec.init_args[name] in _UNNAMED:
+            spec.init_args[name] = value
 
 
 def run_loggers(chosen: Chosen, save_dir: str, resumed: RunFolder | None, keep_rows: bool) -> list[Logger]:
@@ -66,10 +109,30 @@ def prepare_folders(trainer: Trainer, resumed: bool) -> None:
     if folder.config.exists() and not resumed:
         raise FileExistsError(f"{folder.path} holds another run: choose another folder, or resume that run")
     for logger in trainer.loggers[1:]:
+        if isinstance(logger, MLFlowLogger):
+            _open(logger)
         if path := getattr(logger, "log_dir", None):
             _refuse_folder_of_a_run(logger, RunFolder(Path(path)), folder)
         if isinstance(logger, CSVLogger) and resumed:
             _keep_file(logger)
+
+
+def close_loggers(trainer: Trainer, failed: bool) -> None:
+    """End a run in W&B, which Lightning leaves open: the next run of this process would go on in it."""
+    if any(isinstance(logger, WandbLogger) for logger in trainer.loggers):
+        import wandb  # installed, or there would be no such logger
+
+        wandb.finish(exit_code=int(failed))
+
+
+def _open(logger: MLFlowLogger) -> None:
+    """Start a run in MLflow. Of two that start at once, one creates the experiment, and the other finds it."""
+    from mlflow.exceptions import MlflowException  # installed, or there would be no such logger
+
+    try:
+        _ = logger.experiment
+    except MlflowException:
+        _ = logger.experiment
 
 
 def _refuse_files_of_the_run(callbacks: list[Checkpoint]) -> None:

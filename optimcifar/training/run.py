@@ -25,7 +25,7 @@ from optimcifar.runs.logger import run_folder, run_logger
 from optimcifar.text import count
 from optimcifar.training.classifier import ImageClassifier
 from optimcifar.training.lightning_cli import TrainingCLI
-from optimcifar.training.loggers import prepare_folders
+from optimcifar.training.loggers import close_loggers, prepare_folders
 from optimcifar.training.process import command_line_settings, restored_sigint
 from optimcifar.training.rate_finder import USE_SWEEP
 
@@ -108,6 +108,7 @@ class TrainingRun:
             status, error = "interrupted", interruption
         except Exception as failure:  # noqa: BLE001  the outcome holds it
             status, error = "failed", _explained(failure, self.trainer)
+        close_loggers(self.trainer, failed=error is not None)
         return self._outcome(status or self._cli.summary.values.get("status", "finished"), error)
 
     def test(self, checkpoint: Path) -> None:
