@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
@@ -65,6 +69,22 @@ def _fill_in(spec: Namespace, values: dict[str, Any]) -> None:
     for name, value in values.items():
         if name in spec.init_args and spec.init_args[name] in _UNNAMED:
             spec.init_args[name] = value
+
+
+@contextmanager
+def building(chosen: Any) -> Iterator[None]:
+    """Let one process at a time build the loggers that an option names, where two would disturb each other.
+
+    Two of MLflow's would both create the tables of a new SQLite database, and one of them would fail.
+
+    Args:
+        chosen: the parsed option ``--trainer.logger``.
+    """
+    if MLFlowLogger.__name__ in str(chosen):
+        with FileLock(Path(tempfile.gettempdir(), f"optimcifar-{os.getuid()}-mlflow.lock")):
+            yield
+    else:
+        yield
 
 
 def run_loggers(chosen: Chosen, save_dir: str, resumed: RunFolder | None, keep_rows: bool) -> list[Logger]:

@@ -33,6 +33,13 @@ _INTENDED = (
     "You are trying to `self.log",  # barebones asks for speed alone
 )
 
+# The levels of Lightning's logs: without its remarks, but with the reports of its profilers.
+_LOG_LEVELS = {
+    "lightning.pytorch": logging.WARNING,
+    "lightning.fabric": logging.WARNING,
+    "lightning.pytorch.profilers": logging.INFO,
+}
+
 
 @contextmanager
 def command_line_settings() -> Iterator[None]:
@@ -50,10 +57,10 @@ def command_line_settings() -> Iterator[None]:
         if folder not in sys.path:
             sys.path.append(folder)
             stack.callback(sys.path.remove, folder)
-        for name in ("lightning.pytorch", "lightning.fabric"):
+        for name, level in _LOG_LEVELS.items():
             logger = logging.getLogger(name)
             stack.callback(logger.setLevel, logger.level)
-            logger.setLevel(logging.WARNING)
+            logger.setLevel(level)
         stack.enter_context(warnings.catch_warnings())
         for message in _INTENDED:
             warnings.filterwarnings("ignore", message)

@@ -13,6 +13,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateFinder, Timer
+from lightning.pytorch.profilers import PassThroughProfiler, Profiler
 
 from optimcifar.callbacks.evaluation import EvaluationSummary
 from optimcifar.data.datamodule import ImageDataModule
@@ -130,8 +131,14 @@ class TrainingRun:
 
         Raises:
             ValueError: one of them cannot be built.
-            UsageError: the run would write no files, or find a rate of its own.
+            UsageError: the run would write no files, find a rate of its own, or print a report.
         """
+        profiler: Profiler = self.trainer.profiler  # type: ignore[attr-defined]
+        if not isinstance(profiler, PassThroughProfiler) and profiler.filename is None:
+            raise UsageError(
+                "--trainer.profiler would print a report for each run: have it written to the run's folder, "
+                "with --trainer.profiler SimpleProfiler --trainer.profiler.filename profile"
+            )
         if self.uses(LearningRateFinder):
             raise UsageError(f"LearningRateFinder finds another rate for every seed: {USE_SWEEP}")
         if run_logger(self.trainer) is None:

@@ -107,9 +107,10 @@ def usage_message(message: str, known: Collection[str]) -> str:
 def innermost_reason(message: str) -> str:
     """Return the first reason of the innermost of jsonargparse's lists: it is about the type that the user meant."""
     _, _, reasons = message.rpartition("Errors:")
-    first, *more = (line.strip() for line in reasons.strip().splitlines())
-    if (match := re.search(r"Problem with given class_path '(.+)':$", first)) and more:
-        return f"{match[1]}: {more[0]}"  # what the class says itself
+    first = reasons.strip().splitlines()[0].strip()
+    built = re.search(r"Problem with given class_path '([^']+)':\s+(.+)", reasons)
+    if built and re.match("- (Problem with|Not a valid subclass)", first):
+        return f"{built[1]}: {built[2]}"  # what the class says itself
     return re.sub(r"^- |Type .+ expects a function or a callable class: ", "", first)
 
 
