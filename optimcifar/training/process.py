@@ -38,6 +38,7 @@ _LOG_LEVELS = {
     "lightning.pytorch": logging.WARNING,
     "lightning.fabric": logging.WARNING,
     "lightning.pytorch.profilers": logging.INFO,
+    "lightning.pytorch.loggers.mlflow": logging.ERROR,  # it warns that a first run creates an experiment
 }
 
 
