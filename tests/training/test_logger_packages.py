@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from helpers import INTERRUPT, file_contents, read_rows, read_summary
 
+from optimcifar.cli import main
 from optimcifar.engine.runs import parse_entries, plan_runs
 from optimcifar.engine.worker import train_and_test
 from optimcifar.training.run import fit, resume
@@ -174,3 +175,39 @@ def test_runs_of_a_comparison_are_named_and_grouped(package: Package, quick: lis
     assert [(run.group, run.name) for run in runs] == [("mine", "sgd-seed-0"), ("mine", "sgd-seed-3")]
     for run, seed in zip(runs, (0, 3), strict=True):
         assert_same_values(run, Path(f"out/mine/runs/sgd/seed-{seed}"), package)
+
+
+@pytest.fixture
+def mlflow(tmp_path: Path) -> tuple[str, ...]:
+    """Return the options of MLflow's logger."""
+    pytest.importorskip("mlflow")
+    return ("--trainer.logger", "MLFlowLogger", "--trainer.logger.tracking_uri", f"sqlite:///{tmp_path}/mlflow.db")
+
+
+@pytest.mark.slow
+def test_run_finds_the_experiment_that_another_has_just_created(
+    mlflow: tuple[str, ...], quick: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    assert fit([*quick, *mlflow]).status == "finished"
+    look_up, calls = MlflowClient.get_experiment_by_name, []
+
+    def miss_once(client: Any, name: str) -> Any:
+        calls.append(name)
+        return look_up(client, name) if len(calls) > 1 else None
+
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", miss_once)
+    assert fit([*quick, *mlflow]).status == "finished"
+    assert [tracked.group for tracked in from_mlflow()] == ["lightning_logs"] * 2
+
+
+@pytest.mark.slow
+def test_two_workers_create_one_database_of_mlflow(
+    mlflow: tuple[str, ...], quick: list[str], two_configurations: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--seeds", "2", "--jobs", "2", *quick, *mlflow)
+    assert main(["compare", "sgd.yaml", "adam.yaml", *options]) == 0
+    assert capfd.readouterr().err == ""
+    names = sorted((tracked.group, tracked.name) for tracked in from_mlflow())
+    assert names == [("comparison", f"{name}-seed-{seed}") for name in ("adam", "sgd") for seed in (0, 1)]
