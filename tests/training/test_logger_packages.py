@@ -172,9 +172,9 @@ def test_runs_of_a_comparison_are_named_and_grouped(package: Package, quick: lis
         # A worker trains its runs in one process.
         assert train_and_test(run.options, run.folder, run.seed, run.is_tested).error is None
     runs = sorted(package.read(), key=lambda tracked: str(tracked.name))
-    assert [(run.group, run.name) for run in runs] == [("mine", "sgd-seed-0"), ("mine", "sgd-seed-3")]
-    for run, seed in zip(runs, (0, 3), strict=True):
-        assert_same_values(run, Path(f"out/mine/runs/sgd/seed-{seed}"), package)
+    assert [(tracked.group, tracked.name) for tracked in runs] == [("mine", "sgd-seed-0"), ("mine", "sgd-seed-3")]
+    for tracked, seed in zip(runs, (0, 3), strict=True):
+        assert_same_values(tracked, Path(f"out/mine/runs/sgd/seed-{seed}"), package)
 
 
 @pytest.fixture

@@ -250,7 +250,7 @@ def test_run_of_a_comparison_keeps_the_loggers_of_its_configuration(small: list[
 
 def spec(class_path: str, **init_args: Any) -> Namespace:
     """Return a class and its arguments as the parser has them."""
-    return Namespace(class_path=class_path, init_args=Namespace(**init_args))
+    return Namespace({"class_path": class_path, "init_args": Namespace(init_args)})  # type: ignore[no-untyped-call]
 
 
 def own(version: str | None) -> Namespace:
