@@ -45,7 +45,7 @@ from optimcifar.training.arguments import MODEL_ARGUMENTS, Parser, read_argument
 from optimcifar.training.classifier import ImageClassifier
 from optimcifar.training.config_dump import ConfigFile, dump_config, without_objects, write_config
 from optimcifar.training.config_file import read_config
-from optimcifar.training.loggers import building, name_loggers, named_loggers, run_loggers
+from optimcifar.training.loggers import name_loggers, named_loggers, one_at_a_time, run_loggers
 from optimcifar.training.profiler import NoProfiler
 from optimcifar.training.usage_messages import innermost_reason
 
@@ -220,7 +220,7 @@ class TrainingCLI(LightningCLI):
         """
         self.config_dump = self._written_config  # Lightning puts these settings into checkpoints
         try:
-            with building(self.config.trainer.logger):
+            with one_at_a_time(self.config.trainer.logger):
                 super().instantiate_classes()
         except ValueError as error:
             if "Errors:" not in str(error):

@@ -30,7 +30,6 @@ from optimcifar.runs.provenance import import_path
 #: The option ``--trainer.logger``, after its classes were built.
 Chosen = Logger | Iterable[Logger] | bool | None
 
-
 # What Lightning calls a group of runs, or the folder of one, that nobody named.
 _UNNAMED = (None, "lightning_logs")
 
@@ -72,10 +71,8 @@ def _fill_in(spec: Namespace, values: dict[str, Any]) -> None:
 
 
 @contextmanager
-def building(chosen: Any) -> Iterator[None]:
-    """Let one process at a time build the loggers that an option names, where two would disturb each other.
-
-    Two of MLflow's would both create the tables of a new SQLite database, and one of them would fail.
+def one_at_a_time(chosen: Any) -> Iterator[None]:
+    """Let one process at a time build MLflow's logger: two would both create the tables of a new SQLite database.
 
     Args:
         chosen: the parsed option ``--trainer.logger``.
@@ -146,7 +143,7 @@ def close_loggers(trainer: Trainer, failed: bool) -> None:
 
 
 def _open(logger: MLFlowLogger) -> None:
-    """Start a run in MLflow. Of two that start at once, one creates the experiment, and the other finds it."""
+    """Start a run in MLflow; try again where another process has just created the experiment."""
     from mlflow.exceptions import MlflowException  # installed, or there would be no such logger
 
     try:
