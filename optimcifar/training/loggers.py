@@ -49,25 +49,31 @@ def name_loggers(chosen: Any, resumed: RunFolder | None) -> None:
     others = [spec for spec in specs if spec.class_path != import_path(RunLogger)]
     if own and (names := names_in_comparison(Path(own[-1].save_dir, own[-1].name, str(own[-1].version)))):
         for spec in others:
-            _fill_in(spec, _names(spec, *names))
+            _fill_in(spec, _names(_arguments(spec), *names))
     for spec, before in zip(others, resumed.read_summary().get("loggers", ()) if resumed else (), strict=False):
         if spec.class_path.endswith(before["logger"]):
             _fill_in(spec, {"version": before["version"], "run_id": before["version"], "resume": "allow"})
 
 
-def _names(spec: Namespace, group: str, run: str) -> dict[str, str]:
+def _names(arguments: Namespace, group: str, run: str) -> dict[str, str]:
     """Return the names of a run in a logger by the arguments of its class, which is known by their names."""
-    if "experiment_name" in spec.init_args:  # MLflow
+    if "experiment_name" in arguments:  # MLflow
         return {"experiment_name": group, "run_name": run}
-    if "group" in spec.init_args:  # W&B
+    if "group" in arguments:  # W&B
         return {"group": group, "name": run}
     return {"name": group, "version": run}  # folders, as those of TensorBoard
 
 
 def _fill_in(spec: Namespace, values: dict[str, Any]) -> None:
+    arguments = _arguments(spec)
     for name, value in values.items():
-        if name in spec.init_args and spec.init_args[name] in _UNNAMED:
-            spec.init_args[name] = value
+        if name in arguments and arguments[name] in _UNNAMED:
+            arguments[name] = value
+
+
+def _arguments(spec: Namespace) -> Namespace:
+    """Return the arguments of a class; one that takes none has no such part."""
+    return spec.init_args if "init_args" in spec else Namespace()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

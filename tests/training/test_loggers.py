@@ -250,7 +250,8 @@ def test_run_of_a_comparison_keeps_the_loggers_of_its_configuration(small: list[
 
 def spec(class_path: str, **init_args: Any) -> Namespace:
     """Return a class and its arguments as the parser has them."""
-    return Namespace({"class_path": class_path, "init_args": Namespace(init_args)})  # type: ignore[no-untyped-call]
+    arguments = {"init_args": Namespace(init_args)} if init_args else {}  # type: ignore[no-untyped-call]
+    return Namespace({"class_path": class_path} | arguments)  # type: ignore[no-untyped-call]
 
 
 def own(version: str | None) -> Namespace:
@@ -279,7 +280,7 @@ NAMES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"experiment_name": "optimizers", "run_name": "first", "run_id": None},
         {"experiment_name": "optimizers", "run_name": "first", "run_id": None},
     ),
-    "without any name": ({}, {}),
+    "without any argument": ({}, {}),
 }
 
 
@@ -288,10 +289,10 @@ def test_loggers_of_a_comparison_get_the_names_that_nobody_gave(name: str) -> No
     arguments, expected = NAMES[name]
     chosen = [other(**arguments), own("seed-3")]
     name_loggers(chosen, None)
-    assert vars(chosen[0].init_args) == expected
+    assert chosen[0].get("init_args", {}) == other(**expected).get("init_args", {})
     chosen = [other(**arguments), own(None)]
     name_loggers(chosen, None)  # of a run that belongs to no comparison
-    assert vars(chosen[0].init_args) == arguments
+    assert chosen[0].get("init_args", {}) == other(**arguments).get("init_args", {})
 
 
 def test_resumed_run_goes_on_in_the_runs_of_its_loggers(tmp_path: Path) -> None:
