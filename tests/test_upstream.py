@@ -19,7 +19,7 @@ import lightning.pytorch
 import pytest
 import torch
 from helpers import Outcome, quiet_trainer
-from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch import Callback, LightningModule, Trainer, loggers, profilers, seed_everything
 from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, StochasticWeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.core import saving
@@ -46,7 +46,7 @@ from optimcifar.callbacks.last_checkpoint import LastCheckpoint
 from optimcifar.optim.types import LRSchedulerCallable, OptimizerCallable
 from optimcifar.runs.folder import RunFolder
 from optimcifar.training.lightning_cli import Seed
-from optimcifar.training.process import _INTENDED
+from optimcifar.training.process import _INTENDED, _LOG_LEVELS
 
 
 def data() -> Shapes10DataModule:
@@ -234,6 +234,12 @@ def test_objects_are_written_as_a_sentence_with_a_warning() -> None:
 
 
 # Lightning
+
+
+def test_lightning_names_its_logs_after_their_modules() -> None:
+    """training/process.py: lets the reports of profilers pass, and keeps a remark of MLflow's logger back."""
+    assert loggers.mlflow.log.name in _LOG_LEVELS
+    assert profilers.profiler.log.name.rpartition(".")[0] in _LOG_LEVELS
 
 
 def test_a_text_for_a_function_is_written_once_the_warning_is_an_error() -> None:

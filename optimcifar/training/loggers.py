@@ -52,6 +52,7 @@ def name_loggers(chosen: Any, resumed: RunFolder | None) -> None:
             _fill_in(spec, _names(_arguments(spec), *names))
     for spec, before in zip(others, resumed.read_summary().get("loggers", ()) if resumed else (), strict=False):
         if spec.class_path.endswith(before["logger"]):
+            # The parser gives W&B's logger all of its arguments, so that the resume="allow" of its own is lost.
             _fill_in(spec, {"version": before["version"], "run_id": before["version"], "resume": "allow"})
 
 
