@@ -77,6 +77,7 @@ trainer:
   --trainer.callbacks+=WeightAverages      add a callback
   --trainer.callbacks.ema_decay 0.99       an argument of the callback before it
   --trainer.logger TensorBoardLogger       write to a logger too [none]
+  --trainer.logger.save_dir tb             an argument of the logger before it
   --trainer.default_root_dir runs          write to runs/lightning_logs [.]
   --trainer.profiler simple                print where the time went [none]
 

@@ -20,6 +20,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from optimcifar import ImageDataModule
+from optimcifar.training.process import _LOG_LEVELS
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "configs"
@@ -258,7 +259,7 @@ class ProcessState:
             {name: value for name, value in os.environ.items() if name not in _MAY_CHANGE},
             {name: value for name, value in os.environ.items() if name in _MAY_CHANGE - {"PYTEST_CURRENT_TEST"}},
             {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)},
-            {name: logging.getLogger(name).level for name in ("lightning", "lightning.pytorch", "lightning.fabric")},
+            {name: logging.getLogger(name).level for name in ("lightning", *_LOG_LEVELS)},
         )
 
     def restore(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from fake_cluster import FakeCluster
-from helpers import CONFIGS, ROOT, Command, make_comparison, tracked_files
+from helpers import CONFIGS, ROOT, Command, make_comparison, metrics_without_times, tracked_files
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -177,6 +179,38 @@ def test_example_in_python_trains(example: str, tmp_path: Path) -> None:
         trained, classifier = scope["trained"], scope["classifier"]
         weights = zip(trained.parameters(), classifier.parameters(), strict=True)  # type: ignore[attr-defined]
         assert all((a == b).all() for a, b in weights)
+
+
+def test_python_example_on_top_prints_losses_and_can_be_repeated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (example,) = fenced("python", README)
+    runs = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)  # whatever came before
+        scope: dict[str, Any] = {}
+        exec(example.replace("Shapes10DataModule()", "Shapes10DataModule(train_images=1000, val_size=100)"), scope)
+        losses = re.findall(r"epoch (\d)/2 .*train loss ([\d.]+)  val loss ([\d.]+)", capsys.readouterr().out)
+        assert [epoch for epoch, *_ in losses] == ["1", "2"]
+        runs.append((losses, [*scope["trainer"].lightning_module.parameters()]))
+    (losses, weights), (losses_again, weights_again) = runs
+    assert losses == losses_again
+    assert all((a == b).all() for a, b in zip(weights, weights_again, strict=True))
+
+
+@pytest.mark.slow
+def test_python_example_on_top_gives_the_same_weights_in_two_processes(tmp_path: Path) -> None:
+    (example,) = fenced("python", README)
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", example], check=True, capture_output=True)
+    first, second = (tmp_path / "lightning_logs" / f"version_{number}" for number in range(2))
+    assert metrics_without_times(first) == metrics_without_times(second)
+    (one,), (other,) = (
+        [torch.load(path, weights_only=True)["state_dict"] for path in run.glob("checkpoints/*.ckpt")]
+        for run in (first, second)
+    )
+    assert one.keys() == other.keys()
+    assert all((one[name] == other[name]).all() for name in one)
 
 
 def test_example_of_a_comparison_in_python_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ from distributed import Client, Worker, get_worker
 from helpers import Outcome, quiet_trainer
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.rank_zero import _get_rank
-from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch import Callback, LightningModule, Trainer, loggers, profilers, seed_everything
 from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, StochasticWeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.core import saving
@@ -51,7 +51,7 @@ from optimcifar.engine import worker
 from optimcifar.optim.types import LRSchedulerCallable, OptimizerCallable
 from optimcifar.runs.folder import RunFolder
 from optimcifar.training.lightning_cli import Seed
-from optimcifar.training.process import _INTENDED
+from optimcifar.training.process import _INTENDED, _LOG_LEVELS
 
 
 def data() -> Shapes10DataModule:
@@ -245,6 +245,12 @@ def test_objects_are_written_as_a_sentence_with_a_warning() -> None:
 
 
 # Lightning
+
+
+def test_lightning_names_its_logs_after_their_modules() -> None:
+    """training/process.py: lets the reports of profilers pass, and keeps a remark of MLflow's logger back."""
+    assert loggers.mlflow.log.name in _LOG_LEVELS
+    assert profilers.profiler.log.name.rpartition(".")[0] in _LOG_LEVELS
 
 
 def test_a_text_for_a_function_is_written_once_the_warning_is_an_error() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,15 @@ def comparison_run(out: Path, name: str, seed: int) -> RunFolder:
 def comparison_runs(out: Path) -> list[RunFolder]:
     """Return the folders of a comparison's runs that have a summary, in no particular order."""
     return [RunFolder(summary.parent) for summary in out.glob("runs/*/seed-*/summary.json")]
+
+
+def names_in_comparison(folder: Path) -> tuple[str, str] | None:
+    """Return the name of a comparison and that of a run in it, such as ``comparison`` and ``sgd-seed-3``.
+
+    Args:
+        folder: the run's folder; None is returned for one that is not ``comparison_run`` of any comparison.
+    """
+    runs = folder.absolute().parent.parent
+    if runs.name != "runs" or not re.fullmatch(r"seed-\d+", folder.name):
+        return None
+    return runs.parent.name, f"{folder.parent.name}-{folder.name}"

@@ -28,6 +28,7 @@ from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates  # no
 from optimcifar.callbacks.last_checkpoint import LastCheckpoint
 from optimcifar.callbacks.metrics_row import KeepMetricsRow
 from optimcifar.callbacks.optimizer_cost import OptimizerCost
+from optimcifar.callbacks.other_loggers import OtherLoggers
 from optimcifar.callbacks.run_summary import RunSummary
 from optimcifar.callbacks.weight_averages import WeightAverages  # noqa: F401
 from optimcifar.data.cifar10 import CIFAR10DataModule  # noqa: F401
@@ -44,7 +45,7 @@ from optimcifar.training.arguments import MODEL_ARGUMENTS, Parser, read_argument
 from optimcifar.training.classifier import ImageClassifier
 from optimcifar.training.config_dump import ConfigFile, dump_config, without_objects, write_config
 from optimcifar.training.config_file import read_config
-from optimcifar.training.loggers import named_loggers, run_loggers
+from optimcifar.training.loggers import name_loggers, named_loggers, one_at_a_time, run_loggers
 from optimcifar.training.profiler import NoProfiler
 from optimcifar.training.slurm import refuse_idle_tasks, refuse_unsupported_tasks
 from optimcifar.training.usage_messages import innermost_reason
@@ -156,6 +157,8 @@ class TrainingCLI(LightningCLI):
         """
         super().parse_arguments(parser, args)
         self.config = _with_absolute_paths(self.config)
+        if self.command == "fit":
+            name_loggers(self.config.trainer.logger, self._resumed)
         self._require_same_data()
         if not self._checkpoint:
             return
@@ -218,7 +221,8 @@ class TrainingCLI(LightningCLI):
         """
         self.config_dump = self._written_config  # Lightning puts these settings into checkpoints
         try:
-            super().instantiate_classes()
+            with one_at_a_time(self.config.trainer.logger):
+                super().instantiate_classes()
         except ValueError as error:
             if "Errors:" not in str(error):
                 raise
@@ -282,7 +286,14 @@ class TrainingCLI(LightningCLI):
         self.summary = RunSummary(_trainer_hyperparameters(_plain(self.config.trainer)))
         if options.barebones:
             return [self.summary]  # for speed alone: nothing is logged, printed or written
-        callbacks = [EpochLines(), OptimizerCost(), StopAtDivergence(), self.summary, KeepMetricsRow()]
+        callbacks = [
+            EpochLines(),
+            OptimizerCost(),
+            StopAtDivergence(),
+            self.summary,
+            OtherLoggers(self.summary),
+            KeepMetricsRow(),
+        ]
         if options.enable_checkpointing is not False:
             callbacks.append(LastCheckpoint())
         return callbacks

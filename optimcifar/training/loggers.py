@@ -4,24 +4,91 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from filelock import FileLock
+from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
 from optimcifar.callbacks.last_checkpoint import LastCheckpoint
 from optimcifar.errors import UsageError
 from optimcifar.runs.atomic import write_atomically
-from optimcifar.runs.folder import WEIGHTS, RunFolder
+from optimcifar.runs.folder import WEIGHTS, RunFolder, names_in_comparison
 from optimcifar.runs.logger import RunLogger, run_folder
+from optimcifar.runs.provenance import import_path
 
 #: The option ``--trainer.logger``, after its classes were built.
 Chosen = Logger | Iterable[Logger] | bool | None
+
+# What Lightning calls a group of runs, or the folder of one, that nobody named.
+_UNNAMED = (None, "lightning_logs")
+
+
+def name_loggers(chosen: Any, resumed: RunFolder | None) -> None:
+    """Fill in the names of the loggers beside the run's own, where the options leave them out.
+
+    A run of a comparison is a run of its own in each logger, named after configuration and seed, in a group named after
+    the comparison. A run that is resumed goes on with the runs that it had there.
+
+    Args:
+        chosen: the parsed option ``--trainer.logger``, before its classes are built; it is changed.
+        resumed: the folder of the run that goes on in it; None for a new run.
+    """
+    specs = [spec for spec in (chosen if isinstance(chosen, list) else [chosen]) if isinstance(spec, Namespace)]
+    own = [spec.init_args for spec in specs if spec.class_path == import_path(RunLogger)]
+    others = [spec for spec in specs if spec.class_path != import_path(RunLogger)]
+    if own and (names := names_in_comparison(Path(own[-1].save_dir, own[-1].name, str(own[-1].version)))):
+        for spec in others:
+            _fill_in(spec, _names(_arguments(spec), *names))
+    for spec, before in zip(others, resumed.read_summary().get("loggers", ()) if resumed else (), strict=False):
+        if spec.class_path.endswith(before["logger"]):
+            # The parser gives W&B's logger all of its arguments, so that the resume="allow" of its own is lost.
+            _fill_in(spec, {"version": before["version"], "run_id": before["version"], "resume": "allow"})
+
+
+def _names(arguments: Namespace, group: str, run: str) -> dict[str, str]:
+    """Return the names of a run in a logger by the arguments of its class, which is known by their names."""
+    if "experiment_name" in arguments:  # MLflow
+        return {"experiment_name": group, "run_name": run}
+    if "group" in arguments:  # W&B
+        return {"group": group, "name": run}
+    return {"name": group, "version": run}  # folders, as those of TensorBoard
+
+
+def _fill_in(spec: Namespace, values: dict[str, Any]) -> None:
+    arguments = _arguments(spec)
+    for name, value in values.items():
+        if name in arguments and arguments[name] in _UNNAMED:
+            arguments[name] = value
+
+
+def _arguments(spec: Namespace) -> Namespace:
+    """Return the arguments of a class; one that takes none has no such part."""
+    return spec.init_args if "init_args" in spec else Namespace()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def one_at_a_time(chosen: Any) -> Iterator[None]:
+    """Let one process at a time build MLflow's logger: two would both create the tables of a new SQLite database.
+
+    Args:
+        chosen: the parsed option ``--trainer.logger``.
+    """
+    if MLFlowLogger.__name__ in str(chosen):
+        with FileLock(Path(tempfile.gettempdir(), f"optimcifar-{os.getuid()}-mlflow.lock")):
+            yield
+    else:
+        yield
 
 
 def run_loggers(chosen: Chosen, save_dir: str, resumed: RunFolder | None, keep_rows: bool) -> list[Logger]:
@@ -66,10 +133,30 @@ def prepare_folders(trainer: Trainer, resumed: bool) -> None:
     if folder.config.exists() and not resumed:
         raise FileExistsError(f"{folder.path} holds another run: choose another folder, or resume that run")
     for logger in trainer.loggers[1:]:
+        if isinstance(logger, MLFlowLogger):
+            _open(logger)
         if path := getattr(logger, "log_dir", None):
             _refuse_folder_of_a_run(logger, RunFolder(Path(path)), folder)
         if isinstance(logger, CSVLogger) and resumed:
             _keep_file(logger)
+
+
+def close_loggers(trainer: Trainer, failed: bool) -> None:
+    """End a run in W&B, which Lightning leaves open: the next run of this process would go on in it."""
+    if any(isinstance(logger, WandbLogger) for logger in trainer.loggers):
+        import wandb  # installed, or there would be no such logger
+
+        wandb.finish(exit_code=int(failed))
+
+
+def _open(logger: MLFlowLogger) -> None:
+    """Start a run in MLflow; try again where another process has just created the experiment."""
+    from mlflow.exceptions import MlflowException  # installed, or there would be no such logger
+
+    try:
+        _ = logger.experiment
+    except MlflowException:
+        _ = logger.experiment
 
 
 def _refuse_files_of_the_run(callbacks: list[Checkpoint]) -> None:

@@ -34,6 +34,14 @@ _INTENDED = (
     "You are trying to `self.log",  # barebones asks for speed alone
 )
 
+# The levels of Lightning's logs: without its remarks, but with the reports of its profilers.
+_LOG_LEVELS = {
+    "lightning.pytorch": logging.WARNING,
+    "lightning.fabric": logging.WARNING,
+    "lightning.pytorch.profilers": logging.INFO,
+    "lightning.pytorch.loggers.mlflow": logging.ERROR,  # it warns that a first run creates an experiment
+}
+
 
 @contextmanager
 def command_line_settings() -> Iterator[None]:
@@ -51,10 +59,10 @@ def command_line_settings() -> Iterator[None]:
         if folder not in sys.path:
             sys.path.append(folder)
             stack.callback(sys.path.remove, folder)
-        for name in ("lightning.pytorch", "lightning.fabric"):
+        for name, level in _LOG_LEVELS.items():
             logger = logging.getLogger(name)
             stack.callback(logger.setLevel, logger.level)
-            logger.setLevel(logging.WARNING)
+            logger.setLevel(level)
         stack.enter_context(warnings.catch_warnings())
         for message in _INTENDED:
             warnings.filterwarnings("ignore", message)

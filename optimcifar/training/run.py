@@ -13,6 +13,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateFinder, Timer
+from lightning.pytorch.profilers import PassThroughProfiler, Profiler
 
 from optimcifar.callbacks.evaluation import EvaluationSummary
 from optimcifar.data.datamodule import ImageDataModule
@@ -25,7 +26,7 @@ from optimcifar.runs.logger import run_folder, run_logger
 from optimcifar.text import count
 from optimcifar.training.classifier import ImageClassifier
 from optimcifar.training.lightning_cli import TrainingCLI
-from optimcifar.training.loggers import prepare_folders
+from optimcifar.training.loggers import close_loggers, prepare_folders
 from optimcifar.training.process import command_line_settings, restored_sigint
 from optimcifar.training.rate_finder import USE_SWEEP
 
@@ -108,6 +109,7 @@ class TrainingRun:
             status, error = "interrupted", interruption
         except Exception as failure:  # noqa: BLE001  the outcome holds it
             status, error = "failed", _explained(failure, self.trainer)
+        close_loggers(self.trainer, failed=error is not None)
         return self._outcome(status or self._cli.summary.values.get("status", "finished"), error)
 
     def test(self, checkpoint: Path) -> None:
@@ -129,8 +131,14 @@ class TrainingRun:
 
         Raises:
             ValueError: one of them cannot be built.
-            UsageError: the run would write no files, or find a rate of its own.
+            UsageError: the run would write no files, find a rate of its own, or print a report.
         """
+        profiler: Profiler = self.trainer.profiler  # type: ignore[attr-defined]
+        if not isinstance(profiler, PassThroughProfiler) and profiler.filename is None:
+            raise UsageError(
+                "--trainer.profiler would print a report for each run: have it written to the run's folder, "
+                "with --trainer.profiler SimpleProfiler --trainer.profiler.filename profile"
+            )
         if self.uses(LearningRateFinder):
             raise UsageError(f"LearningRateFinder finds another rate for every seed: {USE_SWEEP}")
         if run_logger(self.trainer) is None:

@@ -108,6 +108,9 @@ def innermost_reason(message: str) -> str:
     """Return the first reason of the innermost of jsonargparse's lists: it is about the type that the user meant."""
     _, _, reasons = message.rpartition("Errors:")
     first = reasons.strip().splitlines()[0].strip()
+    built = re.search(r"Problem with given class_path '([^']+)':\s+(.+)", reasons)
+    if built and re.match("- (Problem with|Not a valid subclass)", first):
+        return f"{built[1]}: {built[2]}"  # what the class says itself
     return re.sub(r"^- |Type .+ expects a function or a callable class: ", "", first)
 
 

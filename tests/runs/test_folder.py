@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from optimcifar.runs.folder import RunFolder, comparison_run, comparison_runs
+from optimcifar.runs.folder import RunFolder, comparison_run, comparison_runs, names_in_comparison
 from optimcifar.runs.folder import test_result as result_of_test  # another name, which pytest does not collect
 
 
@@ -35,3 +35,10 @@ def test_runs_of_a_comparison_are_those_with_a_summary(tmp_path: Path) -> None:
         run.path.mkdir(parents=True)
     ended.summary.touch()
     assert comparison_runs(tmp_path) == [ended]
+
+
+def test_run_of_a_comparison_is_known_by_its_folder(tmp_path: Path) -> None:
+    assert names_in_comparison(comparison_run(Path("out/mine"), "sgd-lr=0.1", 3).path) == ("mine", "sgd-lr=0.1-seed-3")
+    assert names_in_comparison(comparison_run(Path(), "sgd", 0).path) == (tmp_path.name, "sgd-seed-0")
+    assert names_in_comparison(Path("lightning_logs/version_0")) is None
+    assert names_in_comparison(Path("runs/lightning_logs/version_0")) is None

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import yaml
 from helpers import INTERRUPT, Command, file_contents, metrics_without_times, read_rows, read_summary
+from jsonargparse import Namespace
 from lightning.pytorch.loggers import Logger
 
 from optimcifar.engine.runs import parse_entries, plan_runs
+from optimcifar.runs.folder import RunFolder
+from optimcifar.training.loggers import name_loggers
 from optimcifar.training.run import fit, resume
 
 RUN = Path("lightning_logs/version_0")
 OWN_FILES = {"config.yaml", "metrics.csv", "summary.json", "checkpoints/last.ckpt"}
+OTHER_FILES = {"metrics.csv", "hparams.yaml"}  # of a CSVLogger
 AVERAGES = ("--trainer.callbacks+=WeightAverages", "--trainer.callbacks.swa_epoch_start=1")
 
 
@@ -55,15 +60,15 @@ LOGGERS: dict[str, tuple[list[str], set[str]]] = {
     "true": (["--trainer.logger", "true"], set()),
     "beside the run": (
         ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "."],
-        {"lightning_logs/version_1/metrics.csv"},
+        {f"lightning_logs/version_1/{name}" for name in OTHER_FILES},
     ),
     "elsewhere": (
         ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "csv"],
-        {"csv/lightning_logs/version_0/metrics.csv"},
+        {f"csv/lightning_logs/version_0/{name}" for name in OTHER_FILES},
     ),
     "a list": (
         ["--trainer.logger", f"[{{class_path: {CSV}, init_args: {{save_dir: a}}}}, test_loggers.Remembers]"],
-        {"a/lightning_logs/version_0/metrics.csv"},
+        {f"a/lightning_logs/version_0/{name}" for name in OTHER_FILES},
     ),
     "without a folder": (["--trainer.logger", "test_loggers.Remembers"], set()),
     "no checkpoints asked for": (["--trainer.enable_checkpointing", "false", "--trainer.logger", "false"], set()),
@@ -84,14 +89,6 @@ def test_run_has_one_folder_with_all_of_its_files(
     assert not [name for name in read_summary(RUN)["hyperparameters"] if "logger" in name or "checkpointing" in name]
 
 
-def test_tensorboard_writes_beside_the_run(optimcifar: Command, quick: list[str]) -> None:
-    pytest.importorskip("tensorboard")
-    options = ("--trainer.logger", "TensorBoardLogger", "--trainer.logger.save_dir", ".")
-    assert optimcifar("fit", *quick, *options).status == 0
-    assert files(RUN) == OWN_FILES
-    assert any("tfevents" in name for name in files(RUN.with_name("version_1")))
-
-
 def test_logger_of_a_configuration_gets_the_values(quick: list[str], tmp_path: Path) -> None:
     logger = {"class_path": "test_loggers.Remembers"}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"trainer": {"logger": [logger]}}))
@@ -108,7 +105,7 @@ def test_named_run_logger_chooses_the_folder(quick: list[str], tmp_path: Path) -
     assert outcome.folder
     assert outcome.folder.path == Path("out/lightning_logs/mine")
     assert files(outcome.folder.path) == OWN_FILES
-    assert files(tmp_path / "csv") == {"lightning_logs/version_0/metrics.csv"}
+    assert files(tmp_path / "csv") == {f"lightning_logs/version_0/{name}" for name in OTHER_FILES}
 
 
 def test_default_root_dir_holds_the_run(quick: list[str], tmp_path: Path) -> None:
@@ -217,10 +214,7 @@ def steps(table: Path) -> list[str]:
 # Options of a CSVLogger, and the steps in the tables that it has after the run was interrupted and resumed.
 RESUMED: dict[str, tuple[list[str], dict[str, list[str]]]] = {
     "a fixed version": (["--trainer.logger.version", "mine"], {"csv/lightning_logs/mine/metrics.csv": ["1", "3"]}),
-    "the next version": (
-        [],
-        {f"csv/lightning_logs/version_{n}/metrics.csv": [step] for n, step in enumerate(["1", "3"])},
-    ),
+    "the next version": ([], {"csv/lightning_logs/version_0/metrics.csv": ["1", "3"]}),
 }
 
 
@@ -237,17 +231,6 @@ def test_resumed_run_goes_on_with_its_loggers(name: str, quick: list[str]) -> No
     assert metrics_without_times(RUN) == metrics_without_times(whole.path)
 
 
-def test_resumed_run_keeps_the_files_of_tensorboard(quick: list[str]) -> None:
-    pytest.importorskip("tensorboard")
-    logger = ["--trainer.logger", "TensorBoardLogger", "--trainer.logger.save_dir", "tb"]
-    fit([*quick, *logger, "--trainer.logger.version", "0", INTERRUPT])
-    before = {path: content for path, content in file_contents(Path("tb")).items() if "tfevents" in path.name}
-    assert resume(RUN).status == "finished"
-    after = file_contents(Path("tb"))
-    assert before.items() <= after.items()
-    assert len([path for path in after if "tfevents" in path.name]) == 2
-
-
 def test_resumed_run_with_a_named_folder_goes_on_in_it(quick: list[str], tmp_path: Path) -> None:
     fit([*quick, "--trainer.logger", "optimcifar.RunLogger", "--trainer.logger.version", "mine", INTERRUPT])
     assert resume(Path("lightning_logs/mine")).status == "finished"
@@ -261,4 +244,71 @@ def test_run_of_a_comparison_keeps_the_loggers_of_its_configuration(small: list[
     (run,) = plan_runs(parse_entries(["mine.yaml"]), [3], [*small, "--trainer.max_epochs", "1"], Path("out"))
     assert fit(run.options).folder
     assert files(run.folder) == OWN_FILES
-    assert files(Path("csv")) == {"lightning_logs/version_0/metrics.csv"}
+    assert files(Path("csv")) == {f"out/mine-seed-3/{name}" for name in OTHER_FILES}
+    assert "lr: 0.01\n" in Path("csv/out/mine-seed-3/hparams.yaml").read_text()
+
+
+def spec(class_path: str, **init_args: Any) -> Namespace:
+    """Return a class and its arguments as the parser has them."""
+    arguments = {"init_args": Namespace(init_args)} if init_args else {}  # type: ignore[no-untyped-call]
+    return Namespace({"class_path": class_path} | arguments)  # type: ignore[no-untyped-call]
+
+
+def own(version: str | None) -> Namespace:
+    return spec("optimcifar.RunLogger", save_dir="lightning_logs/mine/runs", name="sgd-lr=0.1", version=version)
+
+
+def other(**arguments: Any) -> Namespace:
+    return spec("lightning.pytorch.loggers.MLFlowLogger", **arguments)
+
+
+# The arguments of a logger as the options leave them, and with the names of a run of a comparison.
+NAMES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "W&B": (
+        {"name": None, "version": None, "project": None, "group": None},
+        {"name": "sgd-lr=0.1-seed-3", "version": None, "project": None, "group": "mine"},
+    ),
+    "MLflow": (
+        {"experiment_name": "lightning_logs", "run_name": None, "run_id": None},
+        {"experiment_name": "mine", "run_name": "sgd-lr=0.1-seed-3", "run_id": None},
+    ),
+    "TensorBoard": (
+        {"save_dir": "tb", "name": "lightning_logs", "version": None},
+        {"save_dir": "tb", "name": "mine", "version": "sgd-lr=0.1-seed-3"},
+    ),
+    "named by the user": (
+        {"experiment_name": "optimizers", "run_name": "first", "run_id": None},
+        {"experiment_name": "optimizers", "run_name": "first", "run_id": None},
+    ),
+    "without any argument": ({}, {}),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_loggers_of_a_comparison_get_the_names_that_nobody_gave(name: str) -> None:
+    arguments, expected = NAMES[name]
+    chosen = [other(**arguments), own("seed-3")]
+    name_loggers(chosen, None)
+    assert chosen[0].get("init_args", {}) == other(**expected).get("init_args", {})
+    chosen = [other(**arguments), own(None)]
+    name_loggers(chosen, None)  # of a run that belongs to no comparison
+    assert chosen[0].get("init_args", {}) == other(**arguments).get("init_args", {})
+
+
+def test_resumed_run_goes_on_in_the_runs_of_its_loggers(tmp_path: Path) -> None:
+    known = [{"logger": "MLFlowLogger", "version": "abc"}, {"logger": "WandbLogger", "version": "xyz"}]
+    (tmp_path / "summary.json").write_text(json.dumps({"loggers": known}))
+    wandb = spec("lightning.pytorch.loggers.WandbLogger", name=None, version=None, id=None, resume=None)
+    chosen = [other(run_name=None, run_id=None), wandb]
+    name_loggers(chosen, RunFolder(tmp_path))
+    assert vars(chosen[0].init_args) == {"run_name": None, "run_id": "abc"}
+    assert vars(wandb.init_args) == {"name": None, "version": "xyz", "id": None, "resume": "allow"}
+
+
+@pytest.mark.parametrize("option", ["--trainer.logger", "--trainer.logger+"])
+def test_logger_without_its_package_says_what_to_install(option: str, optimcifar: Command, tmp_path: Path) -> None:
+    outcome = optimcifar("fit", "--data", "Shapes10DataModule", option, "CometLogger")
+    assert outcome.status == 2
+    assert outcome.err.startswith("optimcifar: lightning.pytorch.loggers.CometLogger: Requirement 'comet-ml")
+    assert outcome.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
