@@ -133,6 +133,7 @@ def test_debug_shows_the_traceback(optimcifar: Command, monkeypatch: pytest.Monk
         optimcifar("test", "--ckpt_path", "missing.ckpt")
 
 
+@pytest.mark.slow
 def test_torchvision_that_does_not_fit_torch_is_named(tmp_path: Path) -> None:
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision/__init__.py").write_text(

@@ -280,6 +280,7 @@ def test_muon_without_matrices_is_refused() -> None:
         MuonWithAux([torch.zeros(3)])
 
 
+@pytest.mark.slow
 def test_package_works_without_muon_and_says_which_torch_has_it(small: list[str], tmp_path: Path) -> None:
     program = (
         "import sys, torch; del torch.optim.Muon\n"

@@ -80,6 +80,7 @@ def run_concurrently(processes: ForkServerContext, folder: Path, commands: list[
     return [process.exitcode for process in running]
 
 
+@pytest.mark.slow
 def test_runs_that_start_together_take_folders_of_their_own(
     processes: ForkServerContext, small: list[str], tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from helpers import INTERRUPT, Command, file_contents, read_summary
+from helpers import INTERRUPT, Command, file_contents, make_run, read_summary
 
 from optimcifar.paths import absolute_path
 
@@ -145,9 +145,16 @@ def test_tilde_is_the_home_folder_of_a_run(
     assert optimcifar("fit", *small, "--trainer.limit_train_batches=1", *folder).status == 0
     assert (home / "runs" / CHECKPOINT).exists()
     assert list(tmp_path.iterdir()) == [home]
-    assert optimcifar("report", "~/runs/lightning_logs", "--out=~/page").status == 0
-    assert (home / "page" / "report.html").exists()
-    assert list(tmp_path.iterdir()) == [home]
+
+
+def test_tilde_is_the_home_folder_of_a_report(
+    optimcifar: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    make_run(tmp_path / "home" / "runs" / "a", 0, [0.1, 0.2])
+    assert optimcifar("report", "~/runs/*", "--out=~/page").status == 0
+    assert (tmp_path / "home" / "page" / "report.html").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
 def test_tilde_is_the_home_folder_of_a_drawn_schedule(
