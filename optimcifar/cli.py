@@ -173,12 +173,13 @@ def _schedule(arguments: list[str]) -> int:
     options, fit_options = parser.parse_known_args(arguments)
     parser.refuse_unknown(fit_options)
 
+    from optimcifar.callbacks.base import INDENT
     from optimcifar.console import OutputConsole
     from optimcifar.training.schedule_plan import plan_rates
 
     planned = plan_rates(fit_options)
     for line in planned.describe():
-        print(OutputConsole().layout(line, indent=len("schedule   ")))
+        print(OutputConsole().layout(line, INDENT))
     planned.write_png(options.png)
     if options.csv:
         planned.write_csv(options.csv)

@@ -51,6 +51,16 @@ def find_space(typed: str) -> Path:
     return _find("space", typed, shipped_spaces())
 
 
+def portable_name(typed: str) -> str:
+    """Return what names a configuration for every worker: its file, or the name of one that comes with the package.
+
+    Raises:
+        UsageError: there is none; the message has the nearest ones.
+    """
+    path = find_configuration(typed)
+    return typed if path == shipped_configurations().get(typed) else str(path)
+
+
 def shipped_configurations() -> dict[str, Path]:
     """Return the configurations that come with the package: files by name, such as ``sgd`` or ``tuned/sgd``."""
     return _named(_folder(), _CONFIGURATIONS)
@@ -64,7 +74,7 @@ def shipped_spaces() -> dict[str, Path]:
 def list_shipped() -> str:
     """List the configurations and spaces that come with the package, with a line on each."""
     every = {"configurations": shipped_configurations(), "spaces": shipped_spaces()}
-    width = max(len(name) for files in every.values() for name in files)
+    width = max((len(name) for files in every.values() for name in files), default=0)
     parts = []
     for heading, files in every.items():
         parts += [f"{heading}:", *(_entry(name, width, path) for name, path in files.items()), ""]
@@ -89,7 +99,7 @@ def copy_shipped(folder: Path) -> int:
     copies = {folder / file.relative_to(_folder()): file.read_bytes() for file in files}
     differing = [str(copy) for copy, content in copies.items() if copy.exists() and not _holds(copy, content)]
     if differing:
-        raise UsageError(f"{listing(differing)}: a file of that name is there, with other content; nothing is written")
+        raise UsageError(f"{listing(differing)}: already exists with different content; nothing was written")
     for copy, content in copies.items():
         if not copy.exists():
             write_atomically(copy, content)
@@ -109,6 +119,8 @@ def _named(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
 
 
 def _find(noun: str, typed: str, shipped: Mapping[str, Path]) -> Path:
+    if not typed:
+        raise UsageError(f"name a {noun}: got nothing")
     path = expand_path(typed)
     for file in (path, Path(f"{path}.yaml")):
         if _is_file(file):

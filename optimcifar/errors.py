@@ -15,11 +15,8 @@ class UsageError(ValueError):
     """Options that cannot be understood, or that contradict each other."""
 
 
-# The options of `optimcifar fit` without a dot.
-_OPTIONS_OF_FIT = {
-    *("-c", "--config", "--print_config", "--seed_everything", "--data", "--model", "--trainer"),
-    *("--ckpt_path", "--weights_only"),
-}
+# How alike an unknown option and one of a command's own must be, 0 to 1, for the option not to be one of ``fit``.
+_ALIKE = 0.7
 
 
 class UsageParser(argparse.ArgumentParser):
@@ -32,7 +29,7 @@ class UsageParser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._names: list[str] = []
-        # An option that is cut short would be taken for another one.
+        # An abbreviation could match another option.
         super().__init__(*args, **kwargs | {"allow_abbrev": False})
 
     def add_argument(self, *args: Any, **kwargs: Any) -> argparse.Action:
@@ -48,11 +45,11 @@ class UsageParser(argparse.ArgumentParser):
             UsageError: always.
         """
         unknown = re.match(r"unrecognized arguments: (--[^\s=]+)", message)
-        meant = nearest(unknown[1], self._names) if unknown else None
+        meant = self._meant(unknown[1]) if unknown else None
         raise UsageError(f"{message}; did you mean {meant}?" if meant else message)
 
     def refuse_unknown(self, words: Iterable[str]) -> None:
-        """Refuse options that are neither this parser's nor those of ``optimcifar fit``, which are checked later.
+        """Refuse options that are misspelled ones of this parser. The others are those of ``fit``, which checks them.
 
         Args:
             words: what the parser left.
@@ -61,10 +58,14 @@ class UsageParser(argparse.ArgumentParser):
             UsageError: there is such an option.
         """
         for word in words:
-            name = word.partition("=")[0].removesuffix("+")
-            if name.startswith("--") and "." not in name and name not in _OPTIONS_OF_FIT:
-                meant = nearest(name, {*self._names, *_OPTIONS_OF_FIT})
-                raise UsageError(f"unrecognized arguments: {word}" + (f"; did you mean {meant}?" if meant else ""))
+            name = word.partition("=")[0]
+            if name.startswith("--") and "." not in name and (meant := self._meant(name, _ALIKE)):
+                raise UsageError(f"unrecognized arguments: {word}; did you mean {meant}?")
+
+    def _meant(self, name: str, alike: float = 0.6) -> str | None:
+        names = {own.removeprefix("--"): own for own in self._names}
+        found = nearest(name.removeprefix("--"), names, alike)
+        return names[found] if found else None
 
 
 def error_message(error: BaseException) -> str:

@@ -37,8 +37,8 @@ examples:
 _FIT = """\
 usage: optimcifar fit [--config FILE] [options]
 
-Train, and write the run to lightning_logs/version_N. Each option is shown with an
-example; what it is without is in brackets.
+Train, and write the run to lightning_logs/version_N. Every option stands with an
+example; defaults are in brackets.
 
 run:
   -c, --config configs/rmsprop.yaml        a file or a name, rmsprop; later ones override

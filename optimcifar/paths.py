@@ -11,7 +11,7 @@ _VARIABLE = r"\$(?:(\w+)|\{(\w+)\})"
 
 
 def expand_path(path: str | Path) -> Path:
-    """Return a path with what ``~``, ``~user``, ``$NAME`` and ``${NAME}`` in it stand for.
+    """Expand ``~``, ``~user``, ``$NAME`` and ``${NAME}`` in a path.
 
     Only a shell replaces them, and not in a configuration or behind ``=``.
 
@@ -45,8 +45,8 @@ def expand_pattern(path: str | Path) -> list[Path]:
 
 
 def is_to_be_expanded(text: str) -> bool:
-    """Return whether a text is a path that ``expand_path`` changes: ``~/runs``, ``$SCRATCH``, ``/data/$USER/runs``."""
-    return re.match(rf"~[\w.-]*/|(?:[^\s$]*/)?{_VARIABLE}(?:/|$)", text) is not None
+    """Return whether a text is a path with something to expand: ``~/runs``, ``$HOME/runs``, ``/data/$USER``."""
+    return re.match(rf"~[\w.-]*/|{_VARIABLE}/|/[^\s:$]*{_VARIABLE}", text) is not None
 
 
 def absolute_path(path: str | Path) -> Path:

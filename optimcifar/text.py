@@ -38,15 +38,22 @@ def listing(names: Iterable[str]) -> str:
     return f"{shown} and {len(every) - _MOST_NAMES} more" if len(every) > _MOST_NAMES else shown
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str | None:
     """Return the known name that was probably meant, whatever its capitals; None if there is nothing like it.
 
     It is the same name, the only one that begins with it, or the most similar one.
+
+    Args:
+        name: the name as typed.
+        known: the names that there are.
+        alike: how similar two names must be, 0 to 1, as ``difflib`` measures it.
     """
     names = {other.lower(): other for other in sorted(known)}
     typed = name.lower()
     longer = [other for other in names if other.startswith(typed)]
-    close = [typed] if typed in names else longer if len(longer) == 1 else difflib.get_close_matches(typed, names, n=1)
+    close = (
+        [typed] if typed in names else longer if len(longer) == 1 else difflib.get_close_matches(typed, names, 1, alike)
+    )
     return names[close[0]] if close else None
 
 

@@ -15,6 +15,9 @@ from optimcifar.optim.horizons import schedule_class
 from optimcifar.optim.schedules import schedule_parts
 from optimcifar.runs.provenance import import_path
 
+# What every schedule takes, and a person does not set.
+_OF_EVERY_SCHEDULE = ("optimizer", "last_epoch")
+
 
 def constructor_arguments(instance: object) -> dict[str, Any]:
     """Return the constructor's arguments that the instance keeps under the same name, with or without a leading ``_``.
@@ -22,7 +25,7 @@ def constructor_arguments(instance: object) -> dict[str, Any]:
     ``optimizer`` and ``last_epoch``, which every schedule takes, are left out.
     """
     arguments: dict[str, Any] = {}
-    names = [name for name in inspect.signature(type(instance)).parameters if name not in ("optimizer", "last_epoch")]
+    names = [name for name in inspect.signature(type(instance)).parameters if name not in _OF_EVERY_SCHEDULE]
     for name in names:
         for attribute in (name, f"_{name}"):
             # CyclicLR has a method with the name of an argument.
@@ -78,8 +81,7 @@ def _given(schedule: object, make: object) -> dict[str, Any]:
         return {}
     defaults = {name: parameter.default for name, parameter in inspect.signature(type(schedule)).parameters.items()}
     values = (defaults | make.keywords).items()
-    left_out = ("optimizer", "last_epoch")  # as in constructor_arguments
-    return {name: value for name, value in values if value is not None and name not in left_out}
+    return {name: value for name, value in values if value is not None and name not in _OF_EVERY_SCHEDULE}
 
 
 def _are_equal(value: object, default: object) -> bool:

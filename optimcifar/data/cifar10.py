@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lightning.pytorch.trainer.states import TrainerFn
 
-from optimcifar.data.cifar10_archive import Blank, Download
+from optimcifar.data.cifar10_archive import Batches, Blank, Download
 from optimcifar.data.cifar10_sources import CLASS_NAMES, DEFAULT_ROOT, Source, find_images
 from optimcifar.data.datamodule import ImageDataModule
 from optimcifar.data.images import DataError, Images
@@ -81,8 +81,8 @@ class CIFAR10DataModule(ImageDataModule):
         self._source.prepare()
 
     def use_blank_images(self) -> None:
-        """Use black images in place of a download."""
-        if isinstance(self._source, Download):
+        """Use black images in place of the official ones, whose number is known."""
+        if isinstance(self._source, Batches):
             self._source = Blank(self._source.folder)
 
     def read_train(self) -> Images:

@@ -133,7 +133,7 @@ class Download(Archive):
 
 
 class Blank(Batches):
-    """Black images in place of those still to be downloaded, for a run that is planned and trains nothing."""
+    """Black images in place of the official ones, for a run that is planned and trains nothing."""
 
     def prepare(self) -> None:
         """Download nothing."""

@@ -81,7 +81,7 @@ class ImageDataModule(LightningDataModule):
         """Return the test images."""
 
     def use_blank_images(self) -> None:
-        """Use blank images in place of those that ``prepare_data`` would download: for a run that trains nothing."""
+        """Use blank images where the number of images is known without reading them: for a run that trains nothing."""
 
     def setup(self, stage: str) -> None:
         """Read the images of a stage and move them to the trainer's device; only ``"test"`` reads the test images."""

@@ -16,6 +16,7 @@ from dask.system import CPU_COUNT
 from distributed import Client, Future, Nanny, Scheduler, SpecCluster, wait
 from distributed.scheduler import KilledWorker
 
+from optimcifar.configurations import shipped_configurations
 from optimcifar.console import OutputConsole
 from optimcifar.engine import worker
 from optimcifar.engine.cluster_options import ClusterOptions
@@ -62,7 +63,9 @@ def connect(options: ClusterOptions, out: Path, entries: Sequence[Entry]) -> Ite
             with _remote_client(options.scheduler) as client:
                 _show_dashboard(client, options)
                 _wait_for_worker(client, options.scheduler)
-                refuse_unfit_workers(client, out, [entry.configuration for entry in entries])
+                shipped = shipped_configurations().values()  # every worker has them, since it has the same package
+                own = [path for entry in entries if (path := entry.configuration) not in shipped]
+                refuse_unfit_workers(client, out, own)
                 yield client
         else:
             with _local_cluster(options) as cluster, Client(cluster) as client:
@@ -200,10 +203,12 @@ def make_runs(client: Client, runs: list[Run], on_change: Callable[[dict[Run, Ru
         on_change: called every half second with the ends so far.
     """
     task = partial(worker.train_and_test, _origin(client))
-    futures = {
-        client.submit(task, run.options, run.folder, run.seed, run.is_tested, pure=False, priority=-number): run
-        for number, run in enumerate(runs)
-    }
+    order = {run: -number for number, run in enumerate(runs)}
+
+    def submit(run: Run) -> Future[RunEnd]:
+        return client.submit(task, run.options, run.folder, run.seed, run.is_tested, pure=False, priority=order[run])
+
+    futures = {submit(run): run for run in runs}
     ends: dict[Run, RunEnd] = {}
     pending = set(futures)
     while pending:
@@ -211,11 +216,24 @@ def make_runs(client: Client, runs: list[Run], on_change: Callable[[dict[Run, Ru
             done = wait(pending, timeout=0.5, return_when="FIRST_COMPLETED").done
         except TimeoutError:
             done = set()
-        for future in done:
-            ends[futures[future]] = _end(futures[future], future)
         pending -= done
+        for future in done:
+            run, error = futures[future], future.exception()
+            if isinstance(error, UnfitWorkerError):
+                _retire(client, error)
+                futures[again := submit(run)] = run
+                pending.add(again)
+            else:
+                ends[run] = _end(run, future)
         on_change(ends)
     return ends
+
+
+def _retire(client: Client, error: UnfitWorkerError) -> None:
+    """Send away a worker that joined after the check and does not fit: it would fail every run that waits."""
+    if error.address in client.ncores():
+        OutputConsole().print_line(f"{error}; it is sent away")
+        client.retire_workers([error.address])
 
 
 def _end(run: Run, future: Future[RunEnd]) -> RunEnd:
@@ -223,8 +241,6 @@ def _end(run: Run, future: Future[RunEnd]) -> RunEnd:
     if error is None:
         end: RunEnd = future.result()
         return end
-    if isinstance(error, KilledWorker):
-        message = f"its worker died {error.allowed_failures + 1} times"
-    else:
-        message = str(error) if isinstance(error, UnfitWorkerError) else f"{type(error).__name__}: {error}"
+    killed = isinstance(error, KilledWorker)
+    message = f"its worker died {error.allowed_failures + 1} times" if killed else f"{type(error).__name__}: {error}"
     return worker.record_failure(RunFolder(run.folder), run.seed, message)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from optimcifar.configurations import find_configuration
+from optimcifar.configurations import find_configuration, portable_name
 from optimcifar.errors import UsageError
 from optimcifar.paths import expand_path, expand_pattern
 from optimcifar.runs.folder import comparison_run
@@ -42,7 +42,7 @@ class Entry:
     @property
     def configuration(self) -> Path:
         """Its file."""
-        return Path(self.options[self.options.index("--config") + 1])
+        return find_configuration(self.options[self.options.index("--config") + 1])
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def parse_entries(texts: Iterable[str]) -> list[Entry]:
     twice = {name for name, number in Counter(names).items() if number > 1}
     entries = []
     for name, path, (config, pairs) in zip(names, paths, parts, strict=True):
-        options = ["--config", str(path), *(f"--{key}={value}" for key, value in pairs)]
+        options = ["--config", portable_name(config), *(f"--{key}={value}" for key, value in pairs)]
         if name in twice:
             whole = "_".join([*expand_path(config).parent.parts, path.stem])
             name = _name(whole, [key for key, _ in pairs], pairs)  # noqa: PLW2901  the longer of its names
@@ -113,10 +113,11 @@ def expand_entry(text: str) -> list[str]:
         ValueError: no file matches.
     """
     config, pairs = split_entry(text)
-    if not re.search(r"[*?[]", config):
+    paths = expand_pattern(config)
+    if paths == [expand_path(config)]:
         return [text]
     overrides = "".join(f":{key}={value}" for key, value in pairs)
-    return [f"{path}{overrides}" for path in expand_pattern(config)]
+    return [f"{path}{overrides}" for path in paths]
 
 
 def with_values(entry: Entry, values: Mapping[str, str], name: str | None = None) -> Entry:

@@ -55,8 +55,7 @@ def dask_setup(_: Any) -> None:
 def _task(function: Callable[_P, _T]) -> Callable[Concatenate[Origin | None, _P], _T]:
     """Turn a function into a task of a worker.
 
-    Its new first argument is where the command was typed, whose relative paths the worker takes for its own; None for a
-    local worker, which was started there.
+    Its first argument is the folder and the versions of the command; None for a local worker, which shares them.
 
     Raises:
         UnfitWorkerError: the worker cannot train the command's runs. It may have joined after all others were checked.
@@ -77,7 +76,7 @@ def _in_folder(origin: Origin) -> Iterator[None]:
 
     worker = get_worker()
     if text := complaint(origin, dask_worker=worker):
-        raise UnfitWorkerError(f"worker {worker.address}: {text}")
+        raise UnfitWorkerError(worker.address, text)
     before = set(sys.modules)
     try:
         with chdir(origin.folder):
@@ -91,8 +90,9 @@ def _in_folder(origin: Origin) -> Iterator[None]:
 
 def _is_in(folder: Path, module: ModuleType) -> bool:
     """Return whether a module is a file of the folder, or a package in it; those of a virtual environment are not."""
-    path = Path(getattr(module, "__file__", None) or "")  # modules of Cython have none
-    return folder in (path.parent, path.parent.parent if path.name == "__init__.py" else None)
+    # A package has folders, and no file of its own without __init__.py; modules of Cython have neither.
+    places = [*getattr(module, "__path__", ())] or [getattr(module, "__file__", None)]
+    return any(place and Path(place).resolve().parent == folder.resolve() for place in places)
 
 
 @contextmanager

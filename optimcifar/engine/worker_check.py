@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
 
 class UnfitWorkerError(RuntimeError):
-    """A worker that cannot train a command's runs."""
+    """A worker that cannot train a command's runs.
+
+    Attributes:
+        address: the worker's address.
+    """
+
+    def __init__(self, address: str, complaint: str) -> None:
+        super().__init__(address, complaint)
+        self.address = address
+
+    def __str__(self) -> str:
+        return f"worker {self.address}: {self.args[1]}"
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,7 @@ class SharedFile:
 
     Attributes:
         path: its absolute path.
-        digest: its content's.
+        digest: SHA-256 of its content.
         shown: the path to name if a worker does not see it.
     """
 
@@ -83,7 +94,7 @@ def refuse_unfit_workers(client: Client, out: Path, configurations: Iterable[Pat
     unfit = {address: text for address, text in found.items() if text is not None}
     for address, text in unfit.items():
         others = f" (and {len(unfit) - 1} more of {len(found)})" if len(unfit) > 1 else ""
-        raise UnfitWorkerError(f"worker {address}: {_readable(text)}{others}")
+        raise UnfitWorkerError(address, f"{_readable(text)}{others}")
 
 
 def complaint(origin: Origin, files: Iterable[SharedFile] = (), *, dask_worker: Worker) -> str | None:
@@ -116,10 +127,14 @@ def _readable(found: str | Exception) -> str:
 def _marked(out: Path) -> Iterator[SharedFile]:
     """Mark the folder of the runs, or the one in which it will be, by a temporary file."""
     folder = next(parent for parent in (absolute_path(out), *absolute_path(out).parents) if parent.is_dir())
-    with NamedTemporaryFile(dir=folder, prefix=".optimcifar-") as file:
+    # Closed before anybody reads it: a network's file system may keep what is written until then.
+    with NamedTemporaryFile(dir=folder, prefix=".optimcifar-", delete=False) as file:
         file.write(file.name.encode())
-        file.flush()
-        yield SharedFile.here(Path(file.name), folder)
+    marker = Path(file.name)
+    try:
+        yield SharedFile.here(marker, folder)
+    finally:
+        marker.unlink()
 
 
 @cache

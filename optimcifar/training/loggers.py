@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import getpass
 import io
-import os
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
@@ -57,7 +57,7 @@ def name_loggers(chosen: Any, resumed: RunFolder | None) -> None:
 
 
 def _names(arguments: Namespace, group: str, run: str) -> dict[str, str]:
-    """Return the names of a run in a logger by the arguments of its class, which is known by their names."""
+    """Choose the name arguments that a logger's class accepts, and return their values."""
     if "experiment_name" in arguments:  # MLflow
         return {"experiment_name": group, "run_name": run}
     if "group" in arguments:  # W&B
@@ -85,7 +85,7 @@ def one_at_a_time(chosen: Any) -> Iterator[None]:
         chosen: the parsed option ``--trainer.logger``.
     """
     if MLFlowLogger.__name__ in str(chosen):
-        with FileLock(Path(tempfile.gettempdir(), f"optimcifar-{os.getuid()}-mlflow.lock")):
+        with FileLock(Path(tempfile.gettempdir(), f"optimcifar-{getpass.getuser()}-mlflow.lock")):
             yield
     else:
         yield

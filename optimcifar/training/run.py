@@ -109,7 +109,10 @@ class TrainingRun:
             status, error = "interrupted", interruption
         except Exception as failure:  # noqa: BLE001  the outcome holds it
             status, error = "failed", _explained(failure, self.trainer)
-        close_loggers(self.trainer, failed=error is not None)
+        try:
+            close_loggers(self.trainer, failed=error is not None)
+        except Exception as failure:  # noqa: BLE001  the run has its result all the same
+            error = error or failure
         return self._outcome(status or self._cli.summary.values.get("status", "finished"), error)
 
     def test(self, checkpoint: Path) -> None:
@@ -147,7 +150,7 @@ class TrainingRun:
         return self._cli.resolved()
 
     def use_blank_images(self) -> None:
-        """Use blank images in place of a download: for a run that is planned and trains nothing."""
+        """Use blank images where the number of images is known without reading them: for a run that trains nothing."""
         if isinstance(self._cli.datamodule, ImageDataModule):
             self._cli.datamodule.use_blank_images()
 

@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder, Sto
 from rich.text import Text
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from optimcifar.callbacks.base import INDENT
 from optimcifar.callbacks.console_output import schedule_lines
 from optimcifar.errors import UsageError
 from optimcifar.optim.horizons import run_length
@@ -108,7 +109,9 @@ def plan_rates(options: Sequence[str]) -> PlannedRates:
         raise UsageError("BatchSizeFinder chooses the batch size: the number of steps is not known before the run")
     if not planner.rates:
         raise UsageError("the run that goes on is over: there are no rates left to plan, unless max_epochs is raised")
-    note = [Text("           note: weight averaging sets rates of its own once it starts, not drawn here")] * averaging
+    note = [
+        Text(f"{' ' * INDENT}note: weight averaging sets rates of its own once it starts, not drawn here")
+    ] * averaging
     return PlannedRates(planner.unit, planner.rates, planner.lines + note, planner.done)
 
 

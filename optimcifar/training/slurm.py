@@ -38,6 +38,7 @@ def _tasks() -> int:
 def _refusal() -> UsageError:
     tasks = _tasks()
     return UsageError(
-        f"SLURM_NTASKS is {tasks}, one task for each device of a run: to train on one device, put srun --ntasks 1 "
-        f"before the command;\nto train on {tasks}, use sbatch --ntasks-per-node N and srun, and --trainer.devices N"
+        f"SLURM starts {tasks} tasks (SLURM_NTASKS), one for each device of a run: for one device, put srun --ntasks 1 "
+        f"before the command;\nfor {tasks}, use sbatch --nodes M --ntasks-per-node N, srun, --trainer.num_nodes M and "
+        "--trainer.devices N"
     )

@@ -186,7 +186,9 @@ def _file_spaces(typed: str, texts: Sequence[str], names: Sequence[str]) -> dict
     file = find_space(typed)
     sections = read_config(file)[1]
     paths = [find_configuration(split_entry(text)[0]) for text in texts]
-    if file not in shipped_spaces().values():  # those have sections for all configurations of the package
+    if file.resolve() not in [
+        shipped.resolve() for shipped in shipped_spaces().values()
+    ]:  # those have sections for all configurations of the package
         _refuse_unknown_sections(file, sections, names, paths)
     found = {}
     for name, path in zip(names, paths, strict=True):

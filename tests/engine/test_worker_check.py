@@ -9,10 +9,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from distributed import Client
+from distributed import Client, Worker, get_worker
 
+from optimcifar.console import OutputConsole
+from optimcifar.engine.cluster import make_runs
+from optimcifar.engine.runs import Run
 from optimcifar.engine.worker import check_options
 from optimcifar.engine.worker_check import Origin, SharedFile, UnfitWorkerError, refuse_unfit_workers
+from optimcifar.runs.folder import RunFolder
 
 
 def elsewhere(monkeypatch: pytest.MonkeyPatch, **changes: object) -> None:
@@ -73,6 +77,34 @@ def test_worker_that_joins_later_refuses_its_tasks(client: Client) -> None:
     error = client.submit(partial(check_options, origin), ("--config", "a.yaml")).exception()
     assert isinstance(error, UnfitWorkerError)
     assert re.fullmatch(r"worker inproc://\S+: cannot see /somewhere/else", str(error))
+
+
+@pytest.mark.parametrize("client", [1], indirect=True, scope="module")  # a cluster of its own, which loses a worker
+def test_worker_that_joins_later_and_does_not_fit_is_sent_away(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unfit, fit = client.ncores()
+    trained: list[str] = []
+    printed: list[str] = []
+
+    def complain(origin: Origin, *, dask_worker: Worker) -> str | None:
+        return "cannot see it" if dask_worker.address == unfit else None
+
+    def train(options: tuple[str, ...], folder: RunFolder, is_tested: bool) -> None:
+        folder.path.mkdir(parents=True)
+        folder.summary.write_text('{"status": "finished"}')
+        trained.append(get_worker().address)
+
+    monkeypatch.setattr("optimcifar.engine.worker.complaint", complain)
+    monkeypatch.setattr("optimcifar.engine.worker._train_and_test", train)
+    monkeypatch.setattr("optimcifar.engine.cluster._origin", lambda client: Origin.here())
+    monkeypatch.setattr(OutputConsole, "print_line", lambda console, line: printed.append(line))
+    runs = [Run("sgd", seed, tmp_path / str(seed), ()) for seed in range(8)]
+    ends = make_runs(client, runs, lambda ends: None)
+    assert {end.status for end in ends.values()} == {"finished"}
+    assert trained == [fit] * len(runs)
+    assert list(client.ncores()) == [fit]
+    assert printed == [f"worker {unfit}: cannot see it; it is sent away"]
 
 
 def test_task_is_done_in_the_commands_folder(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import torch
 import yaml
 from helpers import INTERRUPT, Command, file_contents, make_run, read_summary
 
-from optimcifar.paths import absolute_path
+from optimcifar.paths import absolute_path, is_to_be_expanded
 
 RUN = Path("lightning_logs/version_0")
 CHECKPOINT = RUN / "checkpoints" / "last.ckpt"
@@ -164,6 +164,11 @@ def test_tilde_is_the_home_folder_of_a_drawn_schedule(
     (tmp_path / "home").mkdir()
     assert optimcifar("schedule", *small, "--csv=~/rates.csv", "--png=~/rates.png").status == 0
     assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["rates.csv", "rates.png"]
+
+
+@pytest.mark.parametrize("text", ["sqlite:///$HOME/a.db", "$PROJECT", "costs $100", "a/$HOME", "net.*"])
+def test_text_that_may_not_be_a_path_stays_as_it_is(text: str) -> None:
+    assert not is_to_be_expanded(text)
 
 
 @pytest.mark.parametrize("option", ["--data.root", "--ckpt_path", "--config", "--trainer.default_root_dir"])
