@@ -40,7 +40,11 @@ BAD_INPUT = [
     ("fit --model.optimiser Adam", 2, "unrecognized arguments: --model.optimiser"),
     ("fit --model.optimizer Adamm", 2, "there is no class 'Adamm' that fits here; did you mean Adam?"),
     ("fit --model.optimizer adamw", 2, "there is no class 'adamw' that fits here; did you mean AdamW?"),
-    ("fit --model.optimizer Zzyzx", 2, "no class 'Zzyzx' that fits here; name one of PyTorch's, or give the import path"),
+    (
+        "fit --model.optimizer Zzyzx",
+        2,
+        "no class 'Zzyzx' that fits here; name one of PyTorch's, or give the import path",
+    ),
     ("fit --model.optimizer torch.optim.Adm", 2, "there is no torch.optim.Adm; did you mean torch.optim.Adam?"),
     ("fit --model.optimizer json.Missing", 2, "--model.optimizer: there is no json.Missing\n"),
     ("fit --model.net torchvision.models.resnet19", 2, "did you mean torchvision.models.resnet18?"),

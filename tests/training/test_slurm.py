@@ -47,8 +47,8 @@ def test_a_run_that_several_tasks_would_repeat_is_refused(
     tasks = job["SLURM_NTASKS"]
     assert (outcome.status, outcome.err) == (
         2,
-        f"optimcifar: SLURM_NTASKS is {tasks}, one task for each device of a run: to train on one device, put "
+        f"optimcifar: SLURM starts {tasks} tasks (SLURM_NTASKS), one for each device of a run: for one device, put "
         "srun --ntasks 1 before the command;\n"
-        f"to train on {tasks}, use sbatch --ntasks-per-node N and srun, and --trainer.devices N\n",
+        f"for {tasks}, use sbatch --nodes M --ntasks-per-node N, srun, --trainer.num_nodes M and --trainer.devices N\n",
     )
     assert not list(Path().iterdir())
