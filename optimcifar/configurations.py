@@ -166,7 +166,7 @@ def _entry(name: str, width: int, path: Path) -> str:
 
 
 def _first_sentence(path: Path) -> str:
-    """Return the first sentence of the comment on top of a file."""
+    """Return the first sentence of the comment at the top of a file."""
     with path.open(encoding="utf-8") as lines:
         comment = " ".join(line.strip("# \n") for line in takewhile(lambda line: line.startswith("#"), lines))
     sentence = re.match(r".*?\.(?=\s|$)", comment)

@@ -75,9 +75,9 @@ trainer:
   --trainer.gradient_clip_val 1.0          clip the norm of the gradient [none]
   --trainer.limit_train_batches 0.1        share or number of batches to use [1.0]
   --trainer.callbacks+=WeightAverages      add a callback
-  --trainer.callbacks.ema_decay 0.99       an argument of the callback before it
+  --trainer.callbacks.ema_decay 0.99       an argument of that callback
   --trainer.logger TensorBoardLogger       write to a logger too [none]
-  --trainer.logger.save_dir tb             an argument of the logger before it
+  --trainer.logger.save_dir tb             an argument of that logger
   --trainer.default_root_dir runs          write to runs/lightning_logs [.]
   --trainer.profiler simple                print where the time went [none]
 

@@ -50,10 +50,10 @@ def nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str | None:
     """
     names = {other.lower(): other for other in sorted(known)}
     typed = name.lower()
+    if typed in names:
+        return names[typed]
     longer = [other for other in names if other.startswith(typed)]
-    close = (
-        [typed] if typed in names else longer if len(longer) == 1 else difflib.get_close_matches(typed, names, 1, alike)
-    )
+    close = longer if len(longer) == 1 else difflib.get_close_matches(typed, names, 1, alike)
     return names[close[0]] if close else None
 
 

@@ -49,9 +49,7 @@ class EpochBar(TQDMProgressBar):
 
     def init_train_tqdm(self) -> Tqdm:
         """Return the bar of the training steps."""
-        bar = super().init_train_tqdm()
-        bar.leave = False
-        return bar
+        return _vanishing(super().init_train_tqdm())
 
     def init_validation_tqdm(self) -> Tqdm:
         """Return an invisible bar: validation takes a moment."""
@@ -59,15 +57,11 @@ class EpochBar(TQDMProgressBar):
 
     def init_test_tqdm(self) -> Tqdm:
         """Return the bar of a test."""
-        bar = super().init_test_tqdm()
-        bar.leave = False
-        return bar
+        return _vanishing(super().init_test_tqdm())
 
     def init_predict_tqdm(self) -> Tqdm:
         """Return the bar of predictions."""
-        bar = super().init_predict_tqdm()
-        bar.leave = False
-        return bar
+        return _vanishing(super().init_predict_tqdm())
 
     def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
         """Start the bar again."""
@@ -122,6 +116,12 @@ class EpochLines(EpochMetrics):
         # A run that goes on between two epochs starts with an epoch that it neither trained nor measured.
         if trainer.current_epoch and (self._trained or trainer.callback_metrics):
             print_line(_epoch_line(trainer, self.epoch_metrics(trainer)))
+
+
+def _vanishing(bar: Tqdm) -> Tqdm:
+    """Have a bar disappear when it is closed."""
+    bar.leave = False
+    return bar
 
 
 def schedule_lines(trainer: Trainer) -> list[Text]:

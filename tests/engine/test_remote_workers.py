@@ -173,7 +173,7 @@ def test_every_worker_is_checked_before_anything_is_trained(
 def test_worker_that_does_not_see_a_folder_is_refused(
     unseen: str, project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    # With a mount namespace of its own, in which the folder is another one, as on another machine.
+    # Its own mount namespace hides the folder, as if the worker ran on another machine.
     hidden = project / unseen
     hidden.mkdir(exist_ok=True)
     inside = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hidden))

@@ -20,10 +20,11 @@ def trial_records(study: Study) -> list[Record]:
     """
     keys = study.keys
     return [
-        _record(study, trial, run, keys)
+        _record(study, trial, run, is_final, keys)
         for trials in study.trials.values()
         for trial in trials
-        for run in (*trial.tuning_runs, *trial.final_runs)
+        for is_final, runs in ((False, trial.tuning_runs), (True, trial.final_runs))
+        for run in runs
     ]
 
 
@@ -48,10 +49,10 @@ def tuned_records(study: Study) -> list[Record]:
     return records
 
 
-def _record(study: Study, trial: Trial, run: RunResult, keys: list[str]) -> Record:
+def _record(study: Study, trial: Trial, run: RunResult, is_final: bool, keys: list[str]) -> Record:
     name = trial.configuration
     record: Record = {"configuration": name, "trial": trial.number, "seed": run.seed}
-    record |= {"is_final": run in trial.final_runs, "status": run.status}
+    record |= {"is_final": is_final, "status": run.status}
     record |= {key: _value(trial.setting[key]) if key in trial.setting else None for key in keys}
     return record | {
         "val_acc": run.final("val_acc"),
