@@ -24,7 +24,7 @@ def performance_profile(style: Style, results: WorkloadResults) -> Figure | None
     finite = [time.ratio for time in results.times if math.isfinite(time.ratio)]
     if not finite:
         return None
-    end = max(_LEAST_END, _BEHIND * max(finite))
+    end = round(max(_LEAST_END, _BEHIND * max(finite)), 3)
     axis = alt.Axis(labelExpr="format(datum.value, '~g')", tickCount=6)
     scale = alt.Scale(type="log", domain=[1, end], nice=False, padding=4)
     x = alt.X("factor:Q", title=f"τ: {UNIT} to the target, divided by those of the fastest", scale=scale, axis=axis)

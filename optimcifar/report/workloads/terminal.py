@@ -29,5 +29,5 @@ def print_workloads(results: WorkloadResults, page: Path) -> None:
             [*map(console.text, [*differences_note(own), *cautions(own)])],
         )
     print_parts(console, [*map(console.text, [*profile_in_words(results), *workload_cautions(results)])])
-    console.print(console.text("Times to target and the profile are on the page, with links to each workload's own."))
+    console.print(console.text("Costs, charts and methods are on the workloads' own pages, to which the page links."))
     console.print(f"the report is {page}", soft_wrap=True)
