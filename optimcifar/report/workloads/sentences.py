@@ -50,9 +50,9 @@ def methods(results: WorkloadResults) -> list[str]:
     ]
     if results.times:
         lines += [
-            "Performance profile (Dolan and Moré, 2002; Dahl et al., 2023): the share of workloads on which the time of "
-            "a configuration is at most τ times that of the fastest. A time is when half of the seeds had reached the "
-            f"target, in {UNIT}, and has no end if fewer than half reached it.",
+            "Performance profile (Dolan and Moré, 2002; Dahl et al., 2023): the share of workloads on which the time "
+            "of a configuration is at most τ times that of the fastest. A time is when half of the seeds had reached "
+            f"the target, in {UNIT}; it has no end if fewer than half reached it.",
             "The profile describes these workloads and configurations. It is no test, and leaving out a configuration "
             "can change the order of the others.",
         ]
