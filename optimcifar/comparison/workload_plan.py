@@ -95,8 +95,8 @@ def _refuse_other_settings(workload: Entry) -> None:
     for name in (*_names(tree), *overridden):
         if not _is_below(name, _GROUPS) or _is_below(name, _NOT_IN_WORKLOADS):
             raise UsageError(
-                f"--workload {workload.name} sets {name}: a workload may set {', '.join(_GROUPS)}, but no callbacks and "
-                "no loggers; the rest belongs to the configurations"
+                f"--workload {workload.name} sets {name}: a workload may set {', '.join(_GROUPS)}, but no callbacks "
+                "and no loggers; the rest belongs to the configurations"
             )
 
 

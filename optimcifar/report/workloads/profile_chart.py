@@ -27,13 +27,13 @@ def performance_profile(style: Style, results: WorkloadResults) -> Figure | None
     end = round(max(_LEAST_END, _BEHIND * max(finite)), 3)
     axis = alt.Axis(labelExpr="format(datum.value, '~g')", tickCount=6)
     scale = alt.Scale(type="log", domain=[1, end], nice=False, padding=4)
-    x = alt.X("factor:Q", title=f"τ: {UNIT} to the target, divided by those of the fastest", scale=scale, axis=axis)
+    x = alt.X("factor:Q", title="τ, times the fastest", scale=scale, axis=axis)
     chart = share_curves(style, _NAME, x, "workloads", tooltip("configuration", "factor", "within"))
     title = "Performance profile: share of workloads within a factor τ of the fastest to the target"
     targets = ", ".join(f"{name} {own.target_acc:g}" for name, own in results.comparisons.items())
     notes = [
-        f"Targets: {targets}. Time: by which half of the seeds had reached it. {SIDE_BY_SIDE}",
-        "Times can be compared only where the runs of a workload had the same device and as much of it.",
+        f"Targets: {targets}. Time: {UNIT} until half of the seeds had reached it. {SIDE_BY_SIDE}",
+        "Times are comparable only if the runs of a workload were trained on the same device.",
     ]
     if results.unreached:
         notes.append(f"Reached by none, and counted against all: {conjunction(results.unreached)}.")
@@ -54,7 +54,7 @@ def draw_profile(results: WorkloadResults) -> dict[str, alt.LayerChart | alt.Con
 def _steps(results: WorkloadResults, end: float) -> Values:
     values: Values = []
     for number, name in enumerate(results.names):
-        ratios = [time.ratio for time in results.times_of(name)]
+        ratios = results.ratios(name)
         rises = {ratio: True for ratio in sorted(ratios) if math.isfinite(ratio)}
         for factor, event in ({1.0: False} | rises | {end: False}).items():
             share = share_within(ratios, factor)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from collections.abc import Sequence
 
 from optimcifar.report.records import Record, configuration_records, run_records
-from optimcifar.report.workloads.results import WorkloadResults
+from optimcifar.report.workloads.results import UNIT_COLUMN, TimeToTarget, WorkloadResults
 from optimcifar.statistics.performance_profile import share_within
 
 
@@ -25,11 +25,17 @@ def profile_records(results: WorkloadResults) -> list[Record]:
 
     ``share_within_ratio`` is the height of the configuration's profile at the row's ratio.
     """
-    records = []
-    for name in results.names:
-        times = results.times_of(name)
-        ratios = [time.ratio for time in times]
-        for time in times:
-            within = share_within(ratios, time.ratio) if math.isfinite(time.ratio) else math.nan
-            records.append(asdict(time) | {"share_within_ratio": within})
-    return records
+    return [_profile_record(time, results.ratios(time.configuration)) for time in results.times]
+
+
+def _profile_record(time: TimeToTarget, ratios: Sequence[float]) -> Record:
+    return {
+        "configuration": time.configuration,
+        "workload": time.workload,
+        "target_acc": time.target,
+        "seeds": time.seeds,
+        "reached_target": time.reached,
+        UNIT_COLUMN: time.time,
+        "ratio": time.ratio,
+        "share_within_ratio": share_within(ratios, time.ratio) if math.isfinite(time.ratio) else math.nan,
+    }

@@ -16,8 +16,8 @@ from optimcifar.runs.folder import comparison_runs
 from optimcifar.runs.results import RunResult
 from optimcifar.statistics.performance_profile import performance_ratios, time_of_half
 
-#: What times to the target are counted in, and its abbreviation.
-UNIT, UNIT_SHORT = "seconds of training", "s"
+#: What times to the target are counted in, its abbreviation, and the column of CSV files.
+UNIT, UNIT_SHORT, UNIT_COLUMN = "seconds of training", "s", "seconds_to_target"
 
 
 def time_to_target(run: RunResult, target: float) -> float:
@@ -82,6 +82,10 @@ class WorkloadResults:
     def times_of(self, configuration: str) -> list[TimeToTarget]:
         """Return the times of a configuration on every workload."""
         return [time for time in self.times if time.configuration == configuration]
+
+    def ratios(self, configuration: str) -> list[float]:
+        """Return the ratios of a configuration on every workload."""
+        return [time.ratio for time in self.times_of(configuration)]
 
     @cached_property
     def unreached(self) -> list[str]:

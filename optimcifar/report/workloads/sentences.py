@@ -33,9 +33,8 @@ def profile_in_words(results: WorkloadResults) -> list[str]:
         f"Fastest to the target: {'; '.join(_fastest(results))}.",
         f"Within {_FACTOR} times the fastest: {_within(results)}.",
     ]
-    if slow := [time for time in results.times if math.isinf(time.ratio) and time.workload not in results.unreached]:
-        named = (f"{time.configuration} on {time.workload} ({time_text(time)})" for time in slow)
-        lines.append(f"Not reached by half of the seeds: {listing(named)}.")
+    if slow := _slow(results):
+        lines.append(f"Not reached by half of the seeds: {'; '.join(slow)}.")
     if results.unreached:
         on = conjunction(results.unreached)
         lines.append(f"On {on} no configuration reached the target with half of its seeds, which counts against all.")
@@ -51,8 +50,8 @@ def methods(results: WorkloadResults) -> list[str]:
     if results.times:
         lines += [
             "Performance profile (Dolan and Moré, 2002; Dahl et al., 2023): the share of workloads on which the time "
-            "of a configuration is at most τ times that of the fastest. A time is when half of the seeds had reached "
-            f"the target, in {UNIT}; it has no end if fewer than half reached it.",
+            "of a configuration is at most τ times that of the fastest. The time is that until half of its seeds had "
+            f"reached the target, in {UNIT}; it has no end if fewer than half reached it.",
             "The profile describes these workloads and configurations. It is no test, and leaving out a configuration "
             "can change the order of the others.",
         ]
@@ -85,9 +84,19 @@ def _fastest(results: WorkloadResults) -> list[str]:
     return [f"{name} on {conjunction(workloads)}" for name, workloads in won.items() if workloads]
 
 
+def _slow(results: WorkloadResults) -> list[str]:
+    """Write which configurations did not reach the targets that others reached: ``sgd and adam on small``."""
+    reached = [name for name in results.comparisons if name not in results.unreached]
+    slow = {
+        name: [time.configuration for time in results.times if time.workload == name and math.isinf(time.ratio)]
+        for name in reached
+    }
+    return [f"{conjunction(names)} on {workload}" for workload, names in slow.items() if names]
+
+
 def _within(results: WorkloadResults) -> str:
     """Write ``muon on 2 of 2 workloads, sgd on 1, rmsprop on 0``, the best first."""
-    near = {name: sum(time.ratio <= _FACTOR for time in results.times_of(name)) for name in results.names}
+    near = {name: sum(ratio <= _FACTOR for ratio in results.ratios(name)) for name in results.names}
     first, *others = sorted(near, key=lambda name: -near[name])
     of_all = f"{first} on {near[first]} of {count(len(results.comparisons), 'workload')}"
     return ", ".join([of_all, *(f"{name} on {near[name]}" for name in others)])

@@ -31,7 +31,7 @@ def time_table(results: WorkloadResults) -> Table[_Row]:
     columns: list[Column[_Row]] = [Column("configuration", _configuration, _configuration)]
     columns += [_time_column(name, own.target_acc or math.nan) for name, own in results.comparisons.items()]
     note = (
-        f"By when half of the seeds had reached the target, in {UNIT}, and that divided by the time of the fastest; or "
+        f"{UNIT.capitalize()} until half of the seeds had reached the target, also divided by those of the fastest; or "
         "how many seeds reached it, if fewer than half did."
     )
     return Table("times", "Time to target", columns, rows, note)
