@@ -27,7 +27,7 @@ examples:
   optimcifar compare configs/sgd.yaml configs/adam.yaml --seeds auto --plan
   optimcifar compare configs/*.yaml --seeds 0,1,2 --jobs 2 --baseline sgd
   optimcifar compare configs/sgd.yaml configs/sgd.yaml:model.optimizer.lr=0.03
-  optimcifar compare configs/sgd.yaml configs/adam.yaml --workload small.yaml --workload wide.yaml --target_acc 0.5,0.6
+  optimcifar compare sgd adam --workload small.yaml --workload wide.yaml --target_acc 0.5,0.6
   optimcifar report lightning_logs/comparison
 
 CONFIG is a YAML file, or a name that optimcifar configs lists; KEY=VALUE overrides

@@ -85,7 +85,8 @@ def test_chart_draws_the_share_of_all_workloads_over_the_factor(tmp_path: Path) 
 def test_report_writes_each_workload_and_all_of_them(optimcifar: Command, tmp_path: Path) -> None:
     out = tmp_path / "out"
     make_workloads(out, TWO_SEEDS)
-    change_summary(out / "wide/runs/sgd/seed-0", net="my.WideNet")
+    change_summary(out / "wide/runs/sgd/seed-0", net="my.WideNet", hyperparameters={"optimizer.lr": 0.1})
+    change_summary(out / "wide/runs/adam/seed-0", hyperparameters={"optimizer.lr": 0.2})
     outcome = optimcifar("report", out)
     assert (outcome.status, outcome.err) == (0, "")
     for name in TWO_SEEDS:
@@ -95,9 +96,11 @@ def test_report_writes_each_workload_and_all_of_them(optimcifar: Command, tmp_pa
     runs, configurations = read_rows(out / "results.csv"), read_rows(out / "summary.csv")
     assert next(iter(runs[0])) == next(iter(configurations[0])) == "workload"
     assert [row["workload"] for row in runs] == ["small"] * 4 + ["wide"] * 4
-    # Nothing is pooled: the figures of a workload are those of its own comparison.
-    alone = [{"workload": name} | row for name in TWO_SEEDS for row in read_rows(out / name / "summary.csv")]
+    # Nothing is pooled: the figures of a workload are those of its own comparison. The rate differs on wide only.
+    empty = dict.fromkeys(configurations[0], "")
+    alone = [empty | {"workload": name} | row for name in TWO_SEEDS for row in read_rows(out / name / "summary.csv")]
     assert configurations == alone
+    assert [row["optimizer.lr"] for row in configurations] == ["", "", "0.1", "0.2"]
     profile = {(row["configuration"], row["workload"]): row for row in read_rows(out / "profile.csv")}
     assert profile["sgd", "small"] == {
         "configuration": "sgd",
@@ -159,6 +162,11 @@ def test_runs_that_are_missing_are_named_and_do_not_count_as_slow(tmp_path: Path
         "No run yet, and left out: hard.",
         "Runs on small had different devices, cpu and a GPU: their times cannot be compared.",
     ]
+
+
+def test_a_profile_needs_the_target_of_every_workload(tmp_path: Path) -> None:
+    make_workloads(tmp_path, TWO_SEEDS, {"small": 0.5, "wide": None})
+    assert read_workloads(tmp_path).times == []
 
 
 def test_a_target_that_nobody_reaches_gives_no_profile(tmp_path: Path) -> None:
