@@ -17,7 +17,8 @@ COMPARE = ["compare", "sgd.yaml", "adam.yaml", *WORKLOADS, "--seeds", "2", "--ou
 
 def accuracy(tree: dict[str, Any], seed: int) -> float:
     """Return an accuracy that depends on optimizer, epochs and seed."""
-    return 0.5 + 0.1 * ("Adam" in str(tree["model"])) + 0.01 * tree["trainer"]["max_epochs"] + 0.001 * seed
+    epochs: int = tree["trainer"]["max_epochs"]
+    return 0.5 + 0.1 * ("Adam" in str(tree["model"])) + 0.01 * epochs + 0.001 * seed
 
 
 @pytest.fixture

@@ -12,8 +12,11 @@ from helpers import make_run
 from optimcifar.report.design import Design
 from optimcifar.report.workloads.design import WorkloadsDesign
 
+#: By workload and configuration.
+Epochs = Mapping[str, Mapping[str, Sequence[int | None]]]
+
 #: The epochs after which each seed of a configuration reaches the target of a workload; None for never.
-EPOCHS: Mapping[str, Mapping[str, Sequence[int | None]]] = {
+EPOCHS: Epochs = {
     "small": {"sgd": [3, 3, 4], "adam": [2, 2, 1], "rmsprop": [None, None, 1]},
     "wide": {"sgd": [1, 1, 1], "adam": [3, 4, 3], "rmsprop": [2, None, 2]},
     "hard": {"sgd": [None, None, 2], "adam": [None, None, None], "rmsprop": [None, None, None]},
@@ -26,7 +29,7 @@ _EPOCHS = 4
 
 def make_workloads(
     out: Path,
-    epochs: Mapping[str, Mapping[str, Sequence[int | None]]] = EPOCHS,
+    epochs: Epochs = EPOCHS,
     targets: Mapping[str, float | None] = TARGETS,
     **summary: Any,
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers import Command, read_rows, unwrapped
-from made_up_workloads import EPOCHS, TARGETS, change_summary, make_workloads
+from made_up_workloads import EPOCHS, TARGETS, Epochs, change_summary, make_workloads
 
 from optimcifar.errors import UsageError
 from optimcifar.report.comparison import read_comparison
@@ -20,7 +20,7 @@ from optimcifar.report.workloads.sentences import profile_in_words, workload_cau
 NEVER = math.inf
 
 # With two seeds there is no verdict, so that nothing has to be worked out for it.
-TWO_SEEDS = {"small": {"sgd": [3, 4], "adam": [2, 2]}, "wide": {"sgd": [1, 1], "adam": [None, None]}}
+TWO_SEEDS: Epochs = {"small": {"sgd": [3, 4], "adam": [2, 2]}, "wide": {"sgd": [1, 1], "adam": [None, None]}}
 
 
 def test_times_and_ratios_are_those_worked_out_by_hand(tmp_path: Path) -> None:
