@@ -104,6 +104,12 @@ class ImageDataModule(LightningDataModule):
         """Height and width of the images in pixels; 32 unless a subclass says otherwise."""
         return 32
 
+    @property
+    def augmentation(self) -> str:
+        """What is done to training images, in words: ``crop_flip, RandomErasing``; empty if nothing is."""
+        transform = [] if self.transform is None else [type(self.transform).__name__]
+        return ", ".join([*([self.augment] if self.augment else []), *transform])
+
     @abstractmethod
     def read_train(self) -> Images:
         """Return all training images, including those held out for validation."""

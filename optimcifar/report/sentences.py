@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from optimcifar.report.analysis import Analysis, Configuration
+from optimcifar.runs.results import RunResult
 from optimcifar.statistics.best_set import BestSet
 from optimcifar.statistics.estimates import LEVEL
 from optimcifar.statistics.power import MOST_SEEDS
@@ -194,6 +195,8 @@ def circumstances(analysis: Analysis) -> str:
     ):
         found = list(dict.fromkeys(str(run.summary[key]) for run in analysis.runs if key in run.summary))
         parts += [f"{text} {' and '.join(found)}"] * bool(found)
+    if augmentation := augmentations(analysis.runs):
+        parts.append(f"augmentation {augmentation}")
     finished = [run for run in analysis.runs if run.status == "finished"]
     epochs = sorted({run.epochs for run in finished or analysis.runs})
     parts.append(f"{' or '.join(map(str, epochs))} epoch{'' if epochs == [1] else 's'}")
@@ -206,6 +209,12 @@ def circumstances(analysis: Analysis) -> str:
     if unseeded := sum(run.seed is None for run in analysis.runs):
         parts.append(f"{count(unseeded, 'run')} without a seed, not paired")
     return "; ".join(parts)
+
+
+def augmentations(runs: Iterable[RunResult]) -> str:
+    """Say what was done to the training images, ``crop_flip`` or ``none and crop_flip``; nothing if no run did any."""
+    found = list(dict.fromkeys(str(run.summary.get("augmentation") or "none") for run in runs))
+    return "" if found == ["none"] else " and ".join(found)
 
 
 def _seed_numbers(seeds: Sequence[int]) -> str:

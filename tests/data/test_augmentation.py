@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers import Command, equal_weights, quiet_trainer, read_summary, read_weights
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from optimcifar import Shapes10DataModule
+from optimcifar import ImageClassifier, RunSummary, Shapes10DataModule
 from optimcifar.data.augmentation import AugmentedSubset, cut_out, draw
 from optimcifar.data.images import Images, SeedEpochSampler
 
@@ -135,3 +137,35 @@ def test_images_too_small_for_a_crop_are_refused() -> None:
 def test_unknown_augmentation_is_refused() -> None:
     with pytest.raises(ValueError, match="augment must be one of flip, crop_flip, or None; got 'crop'"):
         Shapes10DataModule(augment="crop")  # type: ignore[arg-type]
+
+
+AUGMENTED = (
+    *("--data", "Shapes10DataModule", "--data.train_images", 300, "--data.val_size", 60, "--data.batch_size", 32),
+    *("--data.augment", "crop_flip", "--data.transform", "torchvision.transforms.v2.RandomErasing"),
+)
+
+
+def test_augmented_run_says_so_and_goes_on_within_an_epoch_bit_for_bit(optimcifar: Command) -> None:
+    whole = optimcifar("fit", *AUGMENTED, "--trainer.max_steps", 13)
+    assert (whole.status, whole.err) == (0, "")
+    assert "on Shapes10: 240 training images (crop_flip, RandomErasing), 60 for validation" in whole.out
+    runs = [Path("lightning_logs", f"version_{number}") for number in range(3)]
+    assert optimcifar("fit", *AUGMENTED, "--trainer.max_steps", 10).status == 0  # an epoch has 8 steps
+    assert optimcifar("fit", "--ckpt_path", runs[1], "--trainer.max_steps", 13).status == 0
+    assert equal_weights(*(read_weights(run / "checkpoints/last.ckpt") for run in (runs[0], runs[2])))
+    summary = read_summary(runs[0])
+    assert summary["augmentation"] == "crop_flip, RandomErasing"
+    settings = summary["hyperparameters"]
+    assert settings["data.augment"] == "crop_flip"
+    assert settings["data.transform"].endswith(".RandomErasing")
+    assert settings["data.transform.p"] == 0.5
+
+
+def test_run_in_python_records_its_transform_and_its_checkpoint_can_be_loaded(tmp_path: Path) -> None:
+    data = Shapes10DataModule(train_images=100, val_size=0, transform=v2.RandomErasing(p=0.3))
+    trainer = quiet_trainer(callbacks=[summary := RunSummary()])
+    trainer.fit(ImageClassifier(), data)
+    assert summary.values["hyperparameters"]["data.transform"].startswith("RandomErasing(p=0.3")
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    loaded = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert loaded["datamodule_hyper_parameters"]["train_images"] == 100
