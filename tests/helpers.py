@@ -38,9 +38,11 @@ def tracked_files() -> list[Path]:
     except (OSError, subprocess.CalledProcessError):
         listed = ""
     if not listed and (ROOT / "PKG-INFO").exists():  # which a build adds
-        folders = ("optimcifar", "configs", "tests")
-        files = [*ROOT.glob("*.*"), *(path for folder in folders for path in (ROOT / folder).rglob("*.*"))]
-        names = (path.relative_to(ROOT) for path in files if path.is_file())
+        files = [
+            *ROOT.iterdir(),
+            *(path for name in ("optimcifar", "configs", "tests") for path in (ROOT / name).rglob("*")),
+        ]
+        names = (path.relative_to(ROOT) for path in files if path.is_file() and path.name != "PKG-INFO")
         listed = "\0".join(str(name) for name in names if "__pycache__" not in name.parts)
     if not listed:
         pytest.skip("neither a git checkout nor an sdist")

@@ -239,6 +239,6 @@ def test_every_dependency_says_who_needs_it() -> None:
 
 def test_top_level_holds_what_a_reader_expects() -> None:
     names = {path.relative_to(ROOT).parts[0] for path in tracked_files()}
-    files = {"pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md"}
+    files = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
     folders = {"optimcifar", "configs", "tests"}
     assert {name for name in names if not name.startswith(".")} - {"lightning_logs"} == files | folders
