@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from optimcifar.data.datamodule import ImageDataModule as ImageDataModule
     from optimcifar.data.shapes10 import Shapes10DataModule as Shapes10DataModule
     from optimcifar.networks.convnet import ConvNet as ConvNet
+    from optimcifar.networks.resnet import ResNet20 as ResNet20
     from optimcifar.optim.muon import MuonWithAux as MuonWithAux
     from optimcifar.optim.param_groups import ParamRule as ParamRule
     from optimcifar.optim.schedules import ChainedSchedule as ChainedSchedule
@@ -40,6 +41,7 @@ _MODULES = {
     "MuonWithAux": "optim.muon",
     "ParamRule": "optim.param_groups",
     "read_comparison": "report.comparison",
+    "ResNet20": "networks.resnet",
     "RunLogger": "runs.logger",
     "RunSummary": "callbacks.run_summary",
     "SequentialSchedule": "optim.schedules",

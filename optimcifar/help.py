@@ -52,7 +52,7 @@ model:
   --model.lr_scheduler StepLR              schedule of the learning rate [none]
   --model.lr_scheduler.step_size 3         an argument of the schedule
   --model.lr_interval step                 when it sets the rate [epoch]
-  --model.net torchvision.models.resnet18  another network [ConvNet]
+  --model.net ResNet20                     or torchvision.models.resnet18 [ConvNet]
   --model.net.num_classes 10               an argument of the network
   --model.param_groups "[{max_ndim: 1, options: {weight_decay: 0.0}}]"
                                            options for some of the parameters [none]
@@ -64,6 +64,7 @@ data:
   --data.val_size 10000                    images held out for validation [5000]
   --data.mean 0.47                         subtracted from values of 0 to 1 [0.5]
   --data.std 0.25                          divisor applied after that [0.5]
+  --data.augment crop_flip                 crop and mirror training images [none]
 
 trainer:
   --trainer.max_epochs 20                  number of epochs [10]

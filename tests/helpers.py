@@ -37,11 +37,13 @@ def tracked_files() -> list[Path]:
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         listed = ""
-    of_sdist = ROOT / "optimcifar.egg-info/SOURCES.txt"
-    if not listed and of_sdist.exists():
-        names = of_sdist.read_text(encoding="utf-8").splitlines()
-        # Without what setuptools makes.
-        listed = "\0".join(name for name in names if name != "setup.cfg" and ".egg-info" not in name)
+    if not listed and (ROOT / "PKG-INFO").exists():  # which a build adds
+        files = [
+            *ROOT.iterdir(),
+            *(path for name in ("optimcifar", "configs", "tests") for path in (ROOT / name).rglob("*")),
+        ]
+        names = (path.relative_to(ROOT) for path in files if path.is_file() and path.name != "PKG-INFO")
+        listed = "\0".join(str(name) for name in names if "__pycache__" not in name.parts)
     if not listed:
         pytest.skip("neither a git checkout nor an sdist")
     return [path for name in listed.split("\0") if name and (path := ROOT / name).exists()]

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import augmentation
 import callback_cost
 import comparison_speed
 import crowded_machine
@@ -54,6 +55,15 @@ def test_step_profile_accounts_for_the_whole_step(tmp_path: Path, capsys: pytest
     own = sum(ms[name] for name in ("loading", "normalising", "network, all of it", "optimizer"))
     assert ms["step of optimcifar fit"] == pytest.approx(own + ms["of it Lightning and logging"])
     assert capsys.readouterr().out.count(" ms\n") == len(ms)
+
+
+def test_augmentation_measures_every_kind_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    augmentation.main(["--rounds", "3", "--out", str(tmp_path)])
+    rows = json.loads((tmp_path / "augmentation.json").read_text())["rows"]
+    assert [row["augment"] for row in rows] == ["flip", "crop_flip", "torchvision's transforms"]
+    assert rows[2]["ms"] > rows[1]["ms"]  # by far: an image at a time
+    assert (tmp_path / "augmentation.png").read_bytes().startswith(b"\x89PNG")
+    assert capsys.readouterr().out.count("of a step") == 3
 
 
 @pytest.mark.slow

@@ -55,9 +55,15 @@ OTHERS: dict[str, tuple[str, str | None, str]] = {
     "lbfgs": ("torch.optim.LBFGS", None, "epoch"),
     "adafactor": ("torch.optim.Adafactor", None, "epoch"),
     "schedulefree": ("schedulefree.AdamWScheduleFree", None, "epoch"),
+    "resnet20_sgd": ("torch.optim.SGD", "optimcifar.SequentialSchedule", "step"),
+    "resnet20_adamw": ("torch.optim.AdamW", "optimcifar.SequentialSchedule", "step"),
+    "resnet20_muon": ("optimcifar.MuonWithAux", "optimcifar.SequentialSchedule", "step"),
 }
 
 NAMES = sorted([*EXPECTED, *OTHERS])
+
+# A workload of its own: another network, augmented images, larger batches, more epochs.
+RESNETS = [name for name in NAMES if name.startswith("resnet20_")]
 
 
 def test_every_configuration_is_tested_here() -> None:
@@ -83,8 +89,11 @@ def test_configuration_has_all_arguments_of_its_source(name: str) -> None:
 def test_configurations_are_comparable_and_say_what_they_show(name: str) -> None:
     text = (CONFIGS / f"{name}.yaml").read_text()
     config = yaml.safe_load(text)
-    assert (config["seed_everything"], config["trainer"]["max_epochs"]) == (0, 10)
+    assert (config["seed_everything"], config["trainer"]["max_epochs"]) == (0, 30 if name in RESNETS else 10)
     data = {"root": "data", "batch_size": 64, "val_size": 5000, "mean": 0.5, "std": 0.5}
+    if name in RESNETS:
+        data |= {"batch_size": 128, "augment": "crop_flip"}
+        assert config["model"]["net"] == {"class_path": "optimcifar.ResNet20"}
     assert config["data"] == {"class_path": "optimcifar.CIFAR10DataModule", "init_args": data}
     assert re.match(r"# \w[^\n]{20,}\n", text)
 
@@ -92,7 +101,9 @@ def test_configurations_are_comparable_and_say_what_they_show(name: str) -> None
 @pytest.mark.parametrize("name", NAMES)
 def test_configuration_trains(name: str, optimcifar: Command, small: list[str], tmp_path: Path) -> None:
     config = CONFIGS / f"{name}.yaml"
-    short = ("--trainer.max_epochs", 7, "--trainer.limit_train_batches", 3)
+    short = ["--trainer.max_epochs", 7, "--trainer.limit_train_batches", 3]
+    if name in RESNETS:
+        short += ["--data.batch_size", 4, "--data.val_size", 20]  # it takes 40 times as long
     outcome = optimcifar("fit", "--config", config, *small, *short)
     assert (outcome.status, outcome.err) == (0, "")
     summary = read_summary(tmp_path / "lightning_logs/version_0")

@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 
 from optimcifar.callbacks.batch_norm import dtype_of, images_and_labels
-from optimcifar.data.images import Images
+from optimcifar.data.images import Batch
 from optimcifar.optim.horizons import whole_epochs
 from optimcifar.runs.logger import checkpoint_path
 
@@ -52,7 +52,7 @@ def dtype_of_averages(net: nn.Module, trainer: Trainer) -> torch.dtype:
     return torch.promote_types(torch.float64 if trainer.precision == "64-true" else torch.float32, dtype_of(net))
 
 
-def log_metrics(name: str, average: nn.Module, batch: Images, pl_module: LightningModule) -> None:
+def log_metrics(name: str, average: nn.Module, batch: Batch, pl_module: LightningModule) -> None:
     """Log ``val_loss_<name>`` and ``val_acc_<name>`` of an average on a validation batch.
 
     Raises:

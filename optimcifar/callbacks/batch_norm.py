@@ -21,7 +21,8 @@ def modes(net: nn.Module) -> list[bool]:
 def refresh_batch_norm(average: nn.Module, net: nn.Module, training: list[bool], trainer: Trainer) -> None:
     """Recompute the BatchNorm statistics of an average in a pass over the training images; no other side effects.
 
-    Like ``torch.optim.swa_utils.update_bn``, but layers whose statistics training leaves alone keep theirs: those in
+    Several processes share the images, and end with the same statistics, those of all images. Like
+    ``torch.optim.swa_utils.update_bn``, but layers whose statistics training leaves alone keep theirs: those in
     evaluation mode, with ``track_running_stats`` off, or with momentum 0.
 
     Args:
@@ -55,6 +56,9 @@ def _recompute(layers: list[_BatchNorm], average: nn.Module, trainer: Trainer) -
             average(images.to(dtype_of(average)))
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
+        # Every process has as many batches, so the mean of their means is that of all batches.
+        for statistic in (layer.running_mean, layer.running_var):
+            statistic.copy_(trainer.strategy.reduce(statistic, reduce_op="mean"))  # type: ignore[union-attr]  # tracked
 
 
 def _training_images(trainer: Trainer) -> Iterator[Tensor]:

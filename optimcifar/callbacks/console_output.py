@@ -152,6 +152,7 @@ def _network_and_data(trainer: Trainer, pl_module: LightningModule) -> str:
     text = f"{type(net).__name__}, {_parameter_count(net)}"
     if data := image_data(trainer):
         text += f", on {data.dataset_name}: {count(len(data.train_positions), 'training image')}"
+        text += f" ({data.augmentation})" if data.augmentation else ""
         text += f", {len(data.val_positions):,} for validation, seed {data.seed}"
     return f"{text}; {device_name(trainer)}"
 

@@ -19,7 +19,7 @@ from optimcifar.callbacks.averaging import (
 )
 from optimcifar.callbacks.base import was_started
 from optimcifar.callbacks.batch_norm import modes, refresh_batch_norm
-from optimcifar.data.images import Images
+from optimcifar.data.images import Batch
 
 
 class EpochEndWeightAveraging(StochasticWeightAveraging):
@@ -112,7 +112,7 @@ class EpochEndWeightAveraging(StochasticWeightAveraging):
         super().on_train_epoch_start(trainer, pl_module)
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Images, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Average the epoch's last weights, before validation."""
         if trainer.is_last_batch and self.n_averaged is not None:
@@ -127,7 +127,7 @@ class EpochEndWeightAveraging(StochasticWeightAveraging):
         trainer: Trainer,
         pl_module: LightningModule,
         outputs: Any,
-        batch: Images,
+        batch: Batch,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from optimcifar.callbacks.descriptions import constructor_arguments, optimizer_arguments
+from optimcifar.data.datamodule import ImageDataModule
 from optimcifar.optim.horizons import callbacks_of
 from optimcifar.optim.schedules import schedule_parts
 from optimcifar.runs.provenance import import_path
@@ -129,6 +130,9 @@ def _data(trainer: Trainer) -> dict[str, Any]:
         batch_size = getattr(trainer.train_dataloader, "batch_size", None)
         return {"batch_size": batch_size}
     own = {name: value for name, value in data.hparams.items() if not name.startswith("_") and name != "seed"}
+    if isinstance(data, ImageDataModule) and data.transform is not None:
+        # One made in Python is not among them.
+        own.setdefault("transform", " ".join(str(data.transform).split()))
     return _spec(type(data), own)
 
 

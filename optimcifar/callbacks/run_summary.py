@@ -176,6 +176,7 @@ def _network_seed_and_data(trainer: Trainer, pl_module: LightningModule) -> dict
     }
     if data := image_data(trainer):
         values["dataset"] = data.dataset_name
+        values["augmentation"] = data.augmentation
         values["classes"] = len(data.class_names)
         values["train_images"] = len(data.train_positions)
         values["val_images"] = len(data.val_positions)

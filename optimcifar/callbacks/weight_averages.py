@@ -23,7 +23,7 @@ from optimcifar.callbacks.averaging import (
 )
 from optimcifar.callbacks.base import goes_on, was_started
 from optimcifar.callbacks.batch_norm import dtype_of, modes, refresh_batch_norm
-from optimcifar.data.images import Images
+from optimcifar.data.images import Batch
 from optimcifar.optim.horizons import callbacks_of
 
 
@@ -113,7 +113,7 @@ class WeightAverages(Callback):
             average.to(pl_module.device)
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Images, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Average the weights if they changed."""
         net: nn.Module = pl_module.net  # type: ignore[assignment]
@@ -136,7 +136,7 @@ class WeightAverages(Callback):
         trainer: Trainer,
         pl_module: LightningModule,
         outputs: Any,
-        batch: Images,
+        batch: Batch,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:

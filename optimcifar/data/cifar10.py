@@ -6,7 +6,9 @@ from functools import cached_property
 from pathlib import Path
 
 from lightning.pytorch.trainer.states import TrainerFn
+from torch import nn
 
+from optimcifar.data.augmentation import Augment
 from optimcifar.data.cifar10_archive import Batches, Blank, Download
 from optimcifar.data.cifar10_sources import CLASS_NAMES, DEFAULT_ROOT, Source, find_images
 from optimcifar.data.datamodule import ImageDataModule
@@ -34,7 +36,11 @@ class CIFAR10DataModule(ImageDataModule):
             all images and skips validation.
         mean: subtracted from pixel values, which are scaled to 0 to 1; one number or one per channel.
         std: divisor applied after subtracting `mean`, greater than 0; one number or one per channel.
-        seed: sets the split and, together with the epoch, the order of the training images.
+        seed: sets the split and, together with the epoch, the order of the training images and their augmentation.
+        augment: ``flip`` mirrors every other training image, left to right; ``crop_flip`` also crops each at random
+            after padding it by 4 pixels of reflection; None leaves the images as they are.
+        transform: a module that is called with each training image after that, (3, 32, 32) uint8, such as one of
+            ``torchvision.transforms.v2``; None for none.
 
     Raises:
         ValueError: an argument is out of range.
@@ -52,13 +58,15 @@ class CIFAR10DataModule(ImageDataModule):
         mean: float | list[float] = 0.5,
         std: float | list[float] = 0.5,
         seed: int = 0,
+        augment: Augment | None = None,
+        transform: nn.Module | None = None,
     ) -> None:
         if root is None:  # in YAML, ~ alone means nothing
             raise ValueError("root must be a folder or an archive, got nothing; the home folder is ~/")
-        super().__init__(batch_size, val_size, mean, std, seed)
+        super().__init__(batch_size, val_size, mean, std, seed, augment, transform)
         self.root = absolute_path(root)
         root = str(self.root)  # what a checkpoint holds
-        self.save_hyperparameters(logger=False)
+        self.save_arguments()
 
     @property
     def dataset_name(self) -> str:

@@ -1,16 +1,25 @@
-"""Base class of the data modules: images in memory, split, shuffled and normalised per batch."""
+"""Base class of the data modules: images in memory, split, shuffled, augmented and normalised per batch."""
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from optimcifar.data.images import Images, InOrderSampler, SeedEpochSampler, SubsetInMemory, stratified_split
+from optimcifar.data.augmentation import Augment, AugmentedSubset
+from optimcifar.data.images import (
+    Batch,
+    Images,
+    InOrderSampler,
+    SeedEpochSampler,
+    SubsetInMemory,
+    stratified_split,
+)
 from optimcifar.data.loader import ResumableLoader
 
 # Evaluation keeps no activations for a backward pass, so larger batches cost little memory and save time.
@@ -20,8 +29,8 @@ _EVALUATION_BATCH_SIZE = 500
 class ImageDataModule(LightningDataModule):
     """Base class of the data modules: keeps uint8 images in memory, splits them and normalises them per batch.
 
-    Subclasses load the images in ``read_train`` and ``read_test``. Batches reach the LightningModule as
-    ``Images``: pixels (N, 3, 32, 32) float32, ``(value / 255 - mean) / std``, and labels (N,) int64.
+    Subclasses load the images in ``read_train`` and ``read_test``, as ``Images``. They reach the LightningModule as
+    ``Batch``: images (N, 3, H, W) float32, ``(value / 255 - mean) / std``, and labels (N,) int64.
 
     Args:
         batch_size: training images per batch and process, at least 1.
@@ -29,13 +38,15 @@ class ImageDataModule(LightningDataModule):
             all images and skips validation.
         mean: subtracted from pixel values, which are scaled to 0 to 1; one number or one per channel.
         std: divisor applied after subtracting `mean`, greater than 0; one number or one per channel.
-        seed: sets the split and, together with the epoch, the order of the training images.
+        seed: sets the split and, together with the epoch, the order of the training images and their augmentation.
+        augment: ``flip`` mirrors every other training image, left to right; ``crop_flip`` also crops each at random
+            after padding it by 4 pixels of reflection; None leaves the images as they are.
+        transform: a module that is called with each training image after that, (3, H, W) uint8, such as one of
+            ``torchvision.transforms.v2``; None for none.
 
     Raises:
         ValueError: an argument is out of range.
     """
-
-    class_names: tuple[str, ...]
 
     def __init__(
         self,
@@ -44,6 +55,8 @@ class ImageDataModule(LightningDataModule):
         mean: float | list[float] = 0.5,
         std: float | list[float] = 0.5,
         seed: int = 0,
+        augment: Augment | None = None,
+        transform: nn.Module | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -54,12 +67,16 @@ class ImageDataModule(LightningDataModule):
         for name, value in (("mean", mean), ("std", std)):
             if isinstance(value, list) and len(value) != 3:
                 raise ValueError(f"{name} must be one number or three, got {len(value)}")
+        if augment not in (None, *get_args(Augment)):
+            raise ValueError(f"augment must be one of {', '.join(get_args(Augment))}, or None; got {augment!r}")
         if torch.as_tensor(std).min() <= 0:
             raise ValueError(f"std must be greater than 0, got {std}")
         super().__init__()
         self.batch_size = batch_size
         self.val_size = val_size
         self.seed = seed
+        self.augment = augment
+        self.transform = transform
         # (value / 255 - mean) / std == value * scale + shift, per channel or for all channels.
         self._scale = 1 / (255 * torch.as_tensor(std, dtype=torch.float32).reshape(-1, 1, 1))
         self._shift = -torch.as_tensor(mean, dtype=torch.float32).reshape(-1, 1, 1) * 255 * self._scale
@@ -71,6 +88,27 @@ class ImageDataModule(LightningDataModule):
     @abstractmethod
     def dataset_name(self) -> str:
         """Name of the data set, shown with every result."""
+
+    @property
+    @abstractmethod
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their labels."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images in pixels; 32 unless a subclass says otherwise."""
+        return 32
+
+    @property
+    def augmentation(self) -> str:
+        """What is done to training images, in words: ``crop_flip, RandomErasing``; empty if nothing is."""
+        transform = [] if self.transform is None else [type(self.transform).__name__]
+        return ", ".join([*([self.augment] if self.augment else []), *transform])
 
     @abstractmethod
     def read_train(self) -> Images:
@@ -119,8 +157,14 @@ class ImageDataModule(LightningDataModule):
         return self.train_positions[SeedEpochSampler(_require_setup(self._train, "fit"), self.seed).order(epoch)]
 
     def train_dataloader(self) -> ResumableLoader:
-        """Return the loader of the training images, shuffled by (seed, epoch)."""
+        """Return the loader of the training images, shuffled and augmented by (seed, epoch).
+
+        Raises:
+            ValueError: the images are too small to be cropped, or the transform returns something else than an image.
+        """
         subset = _require_setup(self._train, "fit")
+        if self.augment or self.transform is not None:
+            subset = AugmentedSubset(subset.images, subset.positions, self.seed, self.augment, self.transform)
         sampler = SeedEpochSampler(subset, self.seed, *self._world_size_and_rank())
         return ResumableLoader(
             subset,
@@ -156,15 +200,23 @@ class ImageDataModule(LightningDataModule):
         # Lightning's own version searches nested structures for tensors, which takes longer than moving them.
         return batch.to(device)
 
-    def on_after_batch_transfer(self, batch: Images, dataloader_idx: int) -> Images:
+    def on_after_batch_transfer(self, batch: Images, dataloader_idx: int) -> Batch:
         """Normalise a batch."""
-        pixels, labels = batch
         # A view keeps the pixels' channels adjacent in memory, the format in which small convolutions are fastest.
-        values = pixels.permute(0, 3, 1, 2).float()  # (N, 3, 32, 32), channels_last
+        values = batch.pixels.permute(0, 3, 1, 2).float()  # (N, 3, H, W), channels_last
         scale, shift = self._scale.to(values.device), self._shift.to(values.device)
         # The dtype is not float32 with a precision such as bf16-true.
         dtype = self.trainer.lightning_module.dtype if self.trainer else torch.float32
-        return Images(values.mul_(scale).add_(shift).to(dtype), labels)
+        return Batch(values.mul_(scale).add_(shift).to(dtype), batch.labels)
+
+    def save_arguments(self) -> None:
+        """Save the arguments of a subclass's ``__init__``, which calls this, for checkpoints and tables."""
+        frame = inspect.currentframe()
+        caller = frame.f_back if frame else None
+        # A checkpoint cannot hold a transform that was made in Python; the command line gives import paths and numbers.
+        self.save_hyperparameters(ignore="transform", frame=caller, logger=False)
+        if "_instantiator" in self.hparams:
+            self.save_hyperparameters(frame=caller, logger=False)
 
     def _evaluation_loader(self, subset: SubsetInMemory) -> DataLoader[Images]:
         sampler = InOrderSampler(subset, *self._world_size_and_rank())

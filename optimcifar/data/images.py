@@ -1,4 +1,4 @@
-"""Images in memory, their split and their order."""
+"""Images in memory, batches, the split and the order of the images."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class DataError(RuntimeError):
 
 
 class Images(NamedTuple):
-    """Images and their labels.
+    """Images as they are stored, and their labels.
 
     Attributes:
-        pixels: (N, 32, 32, 3) uint8, RGB.
+        pixels: (N, H, W, 3) uint8, RGB.
         labels: (N,) int64, 0 to the number of classes minus 1.
     """
 
@@ -29,6 +29,18 @@ class Images(NamedTuple):
     def to(self, device: torch.device) -> Images:
         """Return the images on a device; copies nothing that is already there."""
         return Images(self.pixels.to(device), self.labels.to(device))
+
+
+class Batch(NamedTuple):
+    """A batch as a network gets it: normalised images, and their labels.
+
+    Attributes:
+        images: (N, 3, H, W) float32, or the precision's dtype, channels last in memory.
+        labels: (N,) int64, 0 to the number of classes minus 1.
+    """
+
+    images: Tensor
+    labels: Tensor
 
 
 def stratified_split(labels: Tensor, val_size: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -61,11 +73,15 @@ class SubsetInMemory(Dataset[Images]):
     Args:
         images: all images; shared, not copied.
         positions: positions of the subset's images, (M,).
+
+    Attributes:
+        epoch: the epoch, counted from 0, which ``SeedEpochSampler`` sets.
     """
 
     def __init__(self, images: Images, positions: Tensor) -> None:
         self.images = images
         self.positions = positions
+        self.epoch = 0
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -75,11 +91,15 @@ class SubsetInMemory(Dataset[Images]):
 
     def __getitems__(self, indices: Sequence[int]) -> Images:
         """Return a batch in a single copy; ``DataLoader`` calls this instead of fetching the images one by one."""
-        chosen = self.positions[torch.as_tensor(indices)]
-        if self.images.pixels.is_cuda:
-            # Pinned, because copying from pageable memory waits for the device to finish its work.
-            chosen = chosen.pin_memory().to(self.images.pixels.device, non_blocking=True)
+        chosen = self.on_device(self.positions[torch.as_tensor(indices)])
         return Images(self.images.pixels.index_select(0, chosen), self.images.labels.index_select(0, chosen))
+
+    def on_device(self, values: Tensor) -> Tensor:
+        """Return values on the device of the images."""
+        if not self.images.pixels.is_cuda:
+            return values
+        # Pinned, because copying from pageable memory waits for the device to finish its work.
+        return values.pin_memory().to(self.images.pixels.device, non_blocking=True)
 
 
 class SeedEpochSampler(DistributedSampler[int]):
@@ -98,6 +118,12 @@ class SeedEpochSampler(DistributedSampler[int]):
 
     def __init__(self, dataset: SubsetInMemory, seed: int, num_replicas: int = 1, rank: int = 0) -> None:
         super().__init__(dataset, num_replicas, rank, seed=seed)
+        self._subset = dataset
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch, counted from 0, of the order and of the subset."""
+        super().set_epoch(epoch)
+        self._subset.epoch = epoch
 
     def order(self, epoch: int) -> Tensor:
         """Return the order of the subset's images in an epoch, counted from 0, for all processes together."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from optimcifar.data.augmentation import Augment
 from optimcifar.data.datamodule import ImageDataModule
 from optimcifar.data.images import Images
 
@@ -30,9 +31,14 @@ class Shapes10DataModule(ImageDataModule):
             all images and skips validation.
         mean: subtracted from pixel values, which are scaled to 0 to 1; one number or one per channel.
         std: divisor applied after subtracting `mean`, greater than 0; one number or one per channel.
-        seed: sets the split and, together with the epoch, the order of the training images, but not the images.
+        seed: sets the split and, together with the epoch, the order of the training images and their augmentation, but
+            not the images.
         train_images: number of training images, at least 10.
         test_images: number of test images, at least 10.
+        augment: ``flip`` mirrors every other training image, left to right; ``crop_flip`` also crops each at random
+            after padding it by 4 pixels of reflection; None leaves the images as they are.
+        transform: a module that is called with each training image after that, (3, 32, 32) uint8, such as one of
+            ``torchvision.transforms.v2``; None for none.
 
     Raises:
         ValueError: an argument is out of range.
@@ -50,14 +56,16 @@ class Shapes10DataModule(ImageDataModule):
         seed: int = 0,
         train_images: int = 10_000,
         test_images: int = 2_000,
+        augment: Augment | None = None,
+        transform: nn.Module | None = None,
     ) -> None:
         for name, number in (("train_images", train_images), ("test_images", test_images)):
             if number < len(self.class_names):
                 raise ValueError(f"{name} must be at least {len(self.class_names)}, got {number}")
-        super().__init__(batch_size, val_size, mean, std, seed)
+        super().__init__(batch_size, val_size, mean, std, seed, augment, transform)
         self.train_images = train_images
         self.test_images = test_images
-        self.save_hyperparameters(logger=False)
+        self.save_arguments()
 
     def read_train(self) -> Images:
         """Draw the training images."""

@@ -8,19 +8,23 @@ from torch import Tensor, nn
 # Channels that a CPU pools at a time; it pools leftover channels one by one.
 _LANES = 8
 
+# The smallest one of which a pixel is left after both convolutions and poolings.
+_SMALLEST_IMAGE = 16
+
 
 class ConvNet(nn.Module):
-    """LeNet-style network for 32x32 RGB images, 62,006 parameters for ten classes.
+    """LeNet-style network for RGB images, 62,006 parameters for 32x32 pixels and ten classes.
 
-    conv 3->6 5x5, ReLU, 2x2 max pool, conv 6->16 5x5, ReLU, 2x2 max pool, linear 400-120-84-classes
-    with ReLU between; PyTorch's default initialisation. Same network and state-dict names as in PyTorch's tutorial
-    "Training a Classifier": each loads the other's state dict.
+    conv 3->6 5x5, ReLU, 2x2 max pool, conv 6->16 5x5, ReLU, 2x2 max pool, linear 400-120-84-classes with ReLU between,
+    where 400 is for 32x32 pixels; PyTorch's default initialisation. Same network and state-dict names as in PyTorch's
+    tutorial "Training a Classifier": each loads the other's state dict.
 
     Args:
         num_classes: number of logits, at least 1.
+        image_size: height and width of the images in pixels, at least 16.
 
     Raises:
-        ValueError: ``num_classes`` is smaller than 1.
+        ValueError: an argument is too small.
 
     Example:
         >>> import torch
@@ -28,19 +32,25 @@ class ConvNet(nn.Module):
         torch.Size([2, 10])
     """
 
-    def __init__(self, num_classes: int = 10) -> None:
+    def __init__(self, num_classes: int = 10, image_size: int = 32) -> None:
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+        if image_size < _SMALLEST_IMAGE:
+            raise ValueError(f"image_size must be at least {_SMALLEST_IMAGE}, got {image_size}")
         super().__init__()
+        pooled = ((image_size - 4) // 2 - 4) // 2  # each convolution takes 4 pixels away
         self.num_classes = num_classes
         self.conv1 = nn.Conv2d(3, 6, 5)
         self.conv2 = nn.Conv2d(6, 16, 5)
-        self.fc1 = nn.Linear(16 * 5 * 5, 120)
+        self.fc1 = nn.Linear(16 * pooled * pooled, 120)
         self.fc2 = nn.Linear(120, 84)
         self.fc3 = nn.Linear(84, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits, (N, num_classes), of ``images``, (N, 3, 32, 32) float32."""
+        """Return the logits, (N, num_classes), of ``images``, (N, 3, image_size, image_size) float32.
+
+        Comments give the shapes for 32 pixels.
+        """
         if images.device.type == "cpu" and _is_plain(self.conv1) and _is_plain(self.conv2):
             x = convolutions_on_cpu(self.conv1, self.conv2, images)  # (N, 16, 10, 10)
         else:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from optimcifar.report.analysis import Analysis, Configuration
+from optimcifar.runs.results import RunResult
 from optimcifar.statistics.best_set import BestSet
 from optimcifar.statistics.estimates import LEVEL
 from optimcifar.statistics.power import MOST_SEEDS
@@ -194,6 +195,8 @@ def circumstances(analysis: Analysis) -> str:
     ):
         found = summary_values(analysis, key)
         parts += [f"{text} {' and '.join(found)}"] * bool(found)
+    if augmentation := augmentations(analysis.runs):
+        parts.append(f"augmentation {augmentation}")
     parts.append(_epochs(analysis))
     found_versions = [run.summary["versions"] for run in analysis.runs if "versions" in run.summary]
     versions = found_versions[0] if found_versions else {}
@@ -207,15 +210,21 @@ def circumstances(analysis: Analysis) -> str:
 
 
 def setting(analysis: Analysis) -> str:
-    """Write what was trained on what, and for how long: ``ConvNet on Shapes10, 10 epochs``."""
+    """Write what was trained on what, and for how long: ``ConvNet on Shapes10, crop_flip, 10 epochs``."""
     nets = dict.fromkeys(net.rpartition(".")[2] for net in summary_values(analysis, "net"))
     trained = " on ".join(" and ".join(found) for found in (nets, summary_values(analysis, "dataset")) if found)
-    return ", ".join(filter(None, (trained, _epochs(analysis))))
+    return ", ".join(filter(None, (trained, augmentations(analysis.runs), _epochs(analysis))))
 
 
 def summary_values(analysis: Analysis, key: str) -> list[str]:
     """Return the different values that the summaries of the runs have, in the order of the runs."""
     return list(dict.fromkeys(str(run.summary[key]) for run in analysis.runs if key in run.summary))
+
+
+def augmentations(runs: Iterable[RunResult]) -> str:
+    """Say what was done to the training images, ``crop_flip`` or ``none and crop_flip``; nothing if no run did any."""
+    found = list(dict.fromkeys(str(run.summary.get("augmentation") or "none") for run in runs))
+    return "" if found == ["none"] else " and ".join(found)
 
 
 def _epochs(analysis: Analysis) -> str:

@@ -14,7 +14,8 @@ from torch.optim import SGD, Optimizer, SparseAdam
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
-from optimcifar.data.images import Images
+from optimcifar.data.datamodule import image_data
+from optimcifar.data.images import Batch
 from optimcifar.networks.convnet import ConvNet
 from optimcifar.optim.building import build_schedule
 from optimcifar.optim.horizons import missing_horizon, run_length, steps_after
@@ -22,6 +23,7 @@ from optimcifar.optim.param_groups import ParamRule, check_options, grouped_para
 from optimcifar.optim.replay import OPEN_SCHEDULE, replay, run_so_far
 from optimcifar.optim.schedule_notes import check_reaches_end
 from optimcifar.optim.types import LRInterval, LRSchedulerCallable, OptimizerCallable
+from optimcifar.training.network_for_data import check_network
 from optimcifar.training.rate_finder import check_rate_finders, forget_range_test, leave_out_rate_finders, rate_finders
 from optimcifar.training.resumption import (
     finish_epoch_end,
@@ -60,7 +62,7 @@ class ImageClassifier(LightningModule):
     validation and checkpoints use its evaluation weights.
 
     Args:
-        net: images (N, 3, 32, 32) float32 to logits (N, classes); None for a new ``ConvNet``.
+        net: images (N, 3, H, W) float32 to logits (N, classes); None for a new ``ConvNet`` for ten classes.
         optimizer: called with the parameters, returns the optimizer; None for ``SGD(lr=0.01, momentum=0.9)``.
         lr_scheduler: called with the optimizer, returns the schedule; None for a constant rate. A schedule's class,
             or a ``partial`` of it, without its length (``T_max``, ``total_iters``, ``total_steps``) gets the run's.
@@ -125,7 +127,7 @@ class ImageClassifier(LightningModule):
         self.steps_made_otherwise = 0
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the network's logits, (N, classes), of normalised ``images``, (N, 3, 32, 32)."""
+        """Return the network's logits, (N, classes), of normalised ``images``, (N, 3, H, W)."""
         logits: Tensor = self.net(images)
         return logits
 
@@ -192,8 +194,14 @@ class ImageClassifier(LightningModule):
         return run_length(self.trainer, self.lr_interval)
 
     def setup(self, stage: str) -> None:
-        """Forget the checkpoint of an earlier run, and compile the network if asked to."""
+        """Forget the checkpoint of an earlier run, check that the network fits the data, and compile it if asked to.
+
+        Raises:
+            UsageError: it does not fit.
+        """
         self.steps_made_otherwise = 0
+        if stage == "fit" and (data := image_data(self.trainer)):
+            check_network(self.net, data)
         if stage == "fit" and self._is_to_be_compiled:
             self.net.compile()
 
@@ -275,7 +283,7 @@ class ImageClassifier(LightningModule):
         self._batches.clear()
         self._validated, self._val_metrics = False, {}
 
-    def on_train_batch_start(self, batch: Images, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Put an optimizer with modes into training mode."""
         self._switch_optimizers("train")
 
@@ -305,7 +313,7 @@ class ImageClassifier(LightningModule):
         for optimizer in self._optimizers_with_modes:
             getattr(optimizer, mode)()
 
-    def training_step(self, batch: Images, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean cross-entropy of a training batch."""
         images, labels = batch
         logits = self(images)
@@ -331,17 +339,17 @@ class ImageClassifier(LightningModule):
         self.train_acc.update(torch.stack(correct).float() / weights, weights)
         self.log_dict({"lr": self._lr, "train_loss": self.train_loss, "train_acc": self.train_acc})
 
-    def validation_step(self, batch: Images, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log loss and accuracy on the validation images."""
         self._evaluate(batch, self.val_loss, self.val_acc)
         self.log_dict({"val_loss": self.val_loss, "val_acc": self.val_acc})
 
-    def test_step(self, batch: Images, batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Log loss and accuracy on the test images."""
         self._evaluate(batch, self.test_loss, self.test_acc)
         self.log_dict({"test_loss": self.test_loss, "test_acc": self.test_acc})
 
-    def predict_step(self, batch: Images, batch_idx: int) -> Tensor:
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the probabilities, (N, classes), of a batch."""
         probabilities: Tensor = self(batch[0]).softmax(1)
         return probabilities
@@ -358,7 +366,7 @@ class ImageClassifier(LightningModule):
             return self._val_metrics
         return {name: value.item() for name, value in self.trainer.callback_metrics.items() if name.startswith("val_")}
 
-    def _evaluate(self, batch: Images, mean_loss: MeanMetric, accuracy: MeanMetric) -> None:
+    def _evaluate(self, batch: Batch, mean_loss: MeanMetric, accuracy: MeanMetric) -> None:
         images, labels = batch
         logits = self(images)
         mean_loss.update(_cross_entropy(logits, labels), len(labels))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 import torch
@@ -33,8 +34,10 @@ from optimcifar.callbacks.run_summary import RunSummary
 from optimcifar.callbacks.weight_averages import WeightAverages  # noqa: F401
 from optimcifar.data.cifar10 import CIFAR10DataModule  # noqa: F401
 from optimcifar.data.cifar10_sources import holds_nothing
+from optimcifar.data.datamodule import ImageDataModule
 from optimcifar.data.shapes10 import Shapes10DataModule  # noqa: F401
 from optimcifar.errors import UsageError
+from optimcifar.networks.resnet import ResNet20  # noqa: F401
 from optimcifar.optim.muon import MuonWithAux  # noqa: F401
 from optimcifar.optim.schedules import ChainedSchedule, SequentialSchedule  # noqa: F401
 from optimcifar.paths import absolute_path, expand_path, is_to_be_expanded
@@ -46,6 +49,7 @@ from optimcifar.training.classifier import ImageClassifier
 from optimcifar.training.config_dump import ConfigFile, dump_config, without_objects, write_config
 from optimcifar.training.config_file import read_config
 from optimcifar.training.loggers import name_loggers, named_loggers, one_at_a_time, run_loggers
+from optimcifar.training.network_for_data import network_for
 from optimcifar.training.profiler import NoProfiler
 from optimcifar.training.slurm import refuse_idle_tasks, refuse_unsupported_tasks
 from optimcifar.training.usage_messages import innermost_reason
@@ -157,6 +161,8 @@ class TrainingCLI(LightningCLI):
         """
         super().parse_arguments(parser, args)
         self.config = _with_absolute_paths(self.config)
+        if data := _image_data(self.config.data):
+            self.config.model.net = network_for(data, self.config.model.net)
         if self.command == "fit":
             name_loggers(self.config.trainer.logger, self._resumed)
         self._require_same_data()
@@ -344,6 +350,17 @@ def _check_accelerator(accelerator: object) -> None:
             f"--trainer.accelerator {accelerator}: PyTorch finds no GPU on this machine; "
             "leave the option out or use --trainer.accelerator cpu"
         )
+
+
+def _image_data(settings: Namespace | None) -> ImageDataModule | None:
+    """Return data that say how many classes they have before the run's own data are built; None for other classes."""
+    kind = locate(settings.class_path) if settings else None
+    if not inspect.isclass(kind) or not issubclass(kind, ImageDataModule):
+        return None
+    parser = Parser()
+    parser.add_subclass_arguments(ImageDataModule, "data")
+    built: ImageDataModule = parser.instantiate_classes(parser.parse_object({"data": settings})).data
+    return built
 
 
 def _with_absolute_paths(value: Any) -> Any:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torchvision.transforms.v2 import functional as transforms
@@ -8,7 +10,7 @@ from optimcifar import Shapes10DataModule
 from optimcifar.data.images import Images, InOrderSampler, SeedEpochSampler, SubsetInMemory, stratified_split
 
 
-def small_data(**settings: int) -> Shapes10DataModule:
+def small_data(**settings: Any) -> Shapes10DataModule:
     data = Shapes10DataModule(**({"train_images": 300, "test_images": 50, "val_size": 60} | settings))
     data.setup("fit")
     return data
@@ -134,7 +136,7 @@ def test_evaluation_gives_every_image_to_exactly_one_process() -> None:
         ({"train_images": 9}, "train_images must be at least 10, got 9"),
     ],
 )
-def test_settings_out_of_range_are_refused(settings: dict[str, int], message: str) -> None:
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Shapes10DataModule(**settings)
 

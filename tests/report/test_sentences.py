@@ -241,3 +241,13 @@ def test_time_to_target_counts_the_misses(report: Reporter) -> None:
 
 def test_seeds_share_the_test_images(report: Reporter) -> None:
     assert "it gives a difference another standard deviation of about 0.005" in report({"a": BASE, "b": BASE}).text
+
+
+def test_augmented_images_are_named_beside_the_data(optimcifar: Command, without_charts: None, tmp_path: Path) -> None:
+    for number, augmentation in enumerate(("crop_flip", "")):
+        make_run(tmp_path / f"version_{number}", 0, [0.5], augmentation=augmentation)
+    for folder, shown in (("version_0", "; augmentation crop_flip;"), (".", "; augmentation crop_flip and none;")):
+        assert optimcifar("report", folder).status == 0
+        assert shown in Path(folder, "summary.md").read_text()
+    assert optimcifar("report", "version_1").status == 0
+    assert "augmentation" not in Path("version_1/summary.md").read_text()

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 
 from optimcifar import ImageClassifier, RunLogger, Shapes10DataModule
 from optimcifar.callbacks.metrics_row import KeepMetricsRow
-from optimcifar.data.images import Images
+from optimcifar.data.images import Batch
 from optimcifar.runs.folder import RunFolder
 
 
@@ -189,11 +189,11 @@ def test_values_of_every_hook_of_a_resumed_run_are_in_the_row_of_their_epoch(tmp
 class LogsByStep(ImageClassifier):
     """Logs in every step, and adds a ``step`` of its own to the values, as modules do for TensorBoard."""
 
-    def training_step(self, batch: Images, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self.log_dict({"batch": float(batch_idx), "step": 1000.0}, on_step=True)
         return super().training_step(batch, batch_idx)
 
-    def validation_step(self, batch: Images, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         super().validation_step(batch, batch_idx)
         self.log("position", float(batch_idx), on_step=True, on_epoch=False)
 

@@ -12,10 +12,10 @@ from lightning.pytorch.callbacks import Callback
 from torch import nn
 
 from optimcifar import ConvNet, ImageClassifier, Shapes10DataModule
-from optimcifar.data.images import Images
+from optimcifar.data.images import Batch
 
 
-def data(**settings: int) -> Shapes10DataModule:
+def data(**settings: Any) -> Shapes10DataModule:
     return Shapes10DataModule(**({"train_images": 1000, "val_size": 200, "test_images": 100} | settings))
 
 
@@ -131,7 +131,7 @@ def test_schedule_with_interval_step_steps_after_every_batch() -> None:
 class StepLosses(ImageClassifier):
     """Records the batch and the loss of each call of training_step."""
 
-    def training_step(self, batch: Images, batch_idx: int) -> torch.Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         loss = super().training_step(batch, batch_idx)
         self.calls = [*getattr(self, "calls", []), (batch_idx, loss.item())]
         return loss

@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
+import torch.nn.functional as F
 from helpers import ROOT, Outcome, equal_weights, read_rows, read_summary, read_weights
 
 from optimcifar import Shapes10DataModule
@@ -126,6 +128,46 @@ def test_run_that_loses_a_process_says_so_and_can_be_resumed(tmp_path: Path) -> 
         read_weights(folder / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt") for folder in (whole, cut)
     )
     assert equal_weights(first, second)
+
+
+NORMALISED = """
+from torch import nn
+
+class Normalised(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 4, 5, stride=4), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(196, 10))
+"""
+
+
+@pytest.mark.slow
+def test_averages_get_their_statistics_from_the_images_of_all_processes(tmp_path: Path) -> None:
+    (tmp_path / "normalised.py").write_text(NORMALISED)
+    data = ("--data", "Shapes10DataModule", "--data.train_images", "500", "--data.val_size", "52")
+    # A decay of zero: the average is the weights themselves.
+    averages = ("--trainer.callbacks+=WeightAverages", "--trainer.callbacks.swa_epoch_start=null")
+    options = ("--model.net", "normalised.Normalised", *averages, "--trainer.callbacks.ema_decay=0")
+    outcome = optimcifar(tmp_path, "fit", *data, *options, "--trainer.max_epochs", "2", *TWO_PROCESSES)
+    assert outcome.status == 0, outcome.err
+    weights = read_weights(tmp_path / "lightning_logs/version_0/checkpoints/ema.ckpt")
+    shapes = Shapes10DataModule(train_images=500, val_size=52)
+    shapes.setup("fit")
+    order = shapes.train_order(1)
+    assert len(order) == 448  # 224 for each process: three batches of 64 and one of 32
+    batches = [batch for rank in (0, 1) for batch in torch.split(order[rank::2], 64)]
+    values = [
+        F.conv2d(
+            (shapes.read_train().pixels[batch].permute(0, 3, 1, 2) / 255 - 0.5) / 0.5,
+            weights["net.0.weight"],
+            weights["net.0.bias"],
+            stride=4,
+        )
+        for batch in batches
+    ]
+    for name, found in (
+        ("running_mean", torch.stack([value.mean((0, 2, 3)) for value in values]).mean(0)),
+        ("running_var", torch.stack([value.var((0, 2, 3)) for value in values]).mean(0)),
+    ):
+        torch.testing.assert_close(weights[f"net.1.{name}"], found, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from optimcifar.report.charts.forest import averages, differences
 from optimcifar.report.charts.rates import learning_rates
 from optimcifar.report.charts.style import CONFIG, Figure, Style
 from optimcifar.report.charts.target import share_reached
+from optimcifar.report.sentences import augmentations
 from optimcifar.runs.results import RunResult
 from optimcifar.text import count
 
@@ -63,6 +64,7 @@ def run_context(runs: Sequence[RunResult], seeds: str) -> str:
     versions = [summary["versions"] for summary in summaries if "versions" in summary]
     found = [
         [str(summary["dataset"]) for summary in summaries if "dataset" in summary],
+        [augmentations(runs)] if augmentations(runs) else [],
         [str(summary["net"]).rpartition(".")[2] for summary in summaries if "net" in summary],
         [seeds],
         [str(summary["device"]) for summary in summaries if "device" in summary],
