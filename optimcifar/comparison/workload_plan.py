@@ -44,8 +44,8 @@ class WorkloadsPlan:
         return tuple(entry for plan in self.plans.values() for entry in plan.entries)
 
     @property
-    def any(self) -> Plan:
-        """The plan of one of them: all have the same configurations, seeds, baseline and workers."""
+    def first(self) -> Plan:
+        """The comparison on the first workload; all have the same configurations, seeds, baseline and workers."""
         return next(iter(self.plans.values()))
 
     def describe(self) -> str:

@@ -30,7 +30,7 @@ def train_workloads(plan: WorkloadsPlan) -> dict[Run, RunEnd]:
         RuntimeError: the cluster cannot be reached.
     """
     print(plan.describe(), flush=True)
-    with connect(plan.any.cluster, plan.out, plan.entries) as client:
+    with connect(plan.first.cluster, plan.out, plan.entries) as client:
         _check(client, plan)
         plan.design.write(plan.out)
         for own in plan.plans.values():
@@ -56,7 +56,7 @@ def forecast_workloads(plan: WorkloadsPlan, spread_of: Path | None = None) -> It
     """
     sd, source = spread(spread_of)
     yield plan.describe()
-    with connect(plan.any.cluster, plan.out, plan.entries) as client:
+    with connect(plan.first.cluster, plan.out, plan.entries) as client:
         resolved, left = _check(client, plan), list[TimeLeft]()
         for name, own in plan.plans.items():
             yield f"{name}: {own.describe()}"
@@ -64,7 +64,7 @@ def forecast_workloads(plan: WorkloadsPlan, spread_of: Path | None = None) -> It
             left.append(time_left)
             yield from look_rows(own)
     yield "on every workload:"
-    yield from power_rows(plan.any.design, sd, source)
+    yield from power_rows(plan.first.design, sd, source)
     yield row("time in all", reduce(add, left).describe())
 
 

@@ -87,7 +87,7 @@ def test_a_workload_takes_the_place_of_network_data_and_epochs() -> None:
     third, fourth = (resolved(run.options) for run in runs["long-max_epochs=9"])
     assert [tree["trainer"]["max_epochs"] for tree in (first, second, third, fourth)] == [7, 20, 9, 20]
     assert [tree["trainer"]["gradient_clip_val"] for tree in (first, third)] == [1, 1]
-    assert resolved(plan(["sgd.yaml"], ["deep.yaml"], []).any.runs([0])[0].options)["trainer"]["max_epochs"] == 3
+    assert resolved(plan(["sgd.yaml"], ["deep.yaml"], []).first.runs([0])[0].options)["trainer"]["max_epochs"] == 3
 
 
 @pytest.mark.usefixtures("files")

@@ -37,15 +37,15 @@ def profile_in_words(results: WorkloadResults) -> list[str]:
         lines.append(f"Not reached by half of the seeds: {'; '.join(slow)}.")
     if results.unreached:
         on = conjunction(results.unreached)
-        lines.append(f"On {on} no configuration reached the target with half of its seeds, which counts against all.")
+        lines.append(f"On {on} no configuration reached the target with half of its seeds; that counts against all.")
     return lines
 
 
 def methods(results: WorkloadResults) -> list[str]:
     """Say how workloads are compared, and how the profile is made."""
     lines = [
-        "Each workload is a comparison of its own, whose page has the methods. Verdicts are not pooled: any false one "
-        f"has a chance of at most {percent(FALSE_VERDICTS)} on each workload, and more after several looks."
+        "Each workload is a comparison of its own, and its page has the methods. Verdicts are not pooled: the chance of "
+        f"any false verdict is at most {percent(FALSE_VERDICTS)} on each workload, and greater after several looks."
     ]
     if results.times:
         lines += [

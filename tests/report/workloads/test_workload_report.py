@@ -42,7 +42,7 @@ def test_times_and_ratios_are_those_worked_out_by_hand(tmp_path: Path) -> None:
         "Fastest to the target: sgd on wide; adam on small.",
         "Within 2 times the fastest: sgd on 2 of 3 workloads, adam on 1, rmsprop on 1.",
         "Not reached by half of the seeds: rmsprop on small.",
-        "On hard no configuration reached the target with half of its seeds, which counts against all.",
+        "On hard no configuration reached the target with half of its seeds; that counts against all.",
     ]
 
 
