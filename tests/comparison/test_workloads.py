@@ -172,19 +172,8 @@ def test_two_networks_are_compared_and_not_trained_again(optimcifar: Command) ->
     for name, workload in {"convnet": convnet, "linear": linear}.items():
         Path(f"{name}.yaml").write_text(yaml.safe_dump(workload))
     configs = [CONFIGS / "sgd.yaml", CONFIGS / "adam.yaml"]  # of CIFAR-10, which is not there
-    command = [
-        "compare",
-        *configs,
-        "--workload",
-        "convnet.yaml",
-        "--workload",
-        "linear.yaml",
-        "--seeds",
-        2,
-        "--jobs",
-        2,
-    ]
-    command += ["--target_acc", "0.05,1", "--out", "out"]
+    workloads = ["--workload", "convnet.yaml", "--workload", "linear.yaml", "--target_acc", "0.05,1"]
+    command = ["compare", *configs, *workloads, "--seeds", 2, "--jobs", 2, "--out", "out"]
     outcome = optimcifar(*command)
     assert (outcome.status, outcome.err) == (0, "")
     rows = read_rows(Path("out/results.csv"))

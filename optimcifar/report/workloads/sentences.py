@@ -44,8 +44,8 @@ def profile_in_words(results: WorkloadResults) -> list[str]:
 def methods(results: WorkloadResults) -> list[str]:
     """Say how workloads are compared, and how the profile is made."""
     lines = [
-        "Each workload is a comparison of its own, and its page has the methods. Verdicts are not pooled: the chance of "
-        f"any false verdict is at most {percent(FALSE_VERDICTS)} on each workload, and greater after several looks."
+        "Each workload is a comparison of its own, and its page has the methods. Verdicts are not pooled: the chance "
+        f"of any false verdict is at most {percent(FALSE_VERDICTS)} on each workload, and greater after several looks."
     ]
     if results.times:
         lines += [
