@@ -20,6 +20,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def number_range(fewest: int, most: int, noun: str) -> str:
+    """Write a number that may not be known yet: ``24 runs``, ``10 to 40 runs``."""
+    return count(most, noun) if fewest == most else f"{fewest:,} to {count(most, noun)}"
+
+
 def percent(share: float) -> str:
     """Write a share of 0 to 1 as ``5 %``, as ``0.25 %`` or as ``33.3 %``: with at most three digits."""
     return f"{100 * share:.3g} %"

@@ -103,7 +103,7 @@ class FakeCluster:
         for name, text in pairs:
             if name == "--config":
                 written = yaml.safe_load(Path(text).read_text(encoding="utf-8"))
-                tree |= written | {"trainer": tree["trainer"] | written.get("trainer", {})}
+                tree |= written | {group: tree[group] | written.get(group, {}) for group in ("trainer", "model")}
         for name, text in pairs:
             if name != "--config" and not name.startswith("--trainer.logger"):
                 _set(tree, name.removeprefix("--").split("."), yaml.safe_load(text))

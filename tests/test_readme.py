@@ -14,10 +14,16 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from fake_cluster import FakeCluster
 from helpers import CONFIGS, ROOT, Command, make_comparison, metrics_without_times, tracked_files
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
+
+from optimcifar.comparison.plan import make_plan
+from optimcifar.comparison.workload_plan import parse_workloads, plan_workloads
+from optimcifar.training.lightning_cli import TrainingCLI
+from optimcifar.training.process import command_line_settings
 
 FOLDERS = (".", "configs", "optimcifar", "optimcifar/comparison", "optimcifar/tuning", "tests", "tests/benchmarks")
 READMES = [ROOT / folder / "README.md" for folder in FOLDERS]
@@ -223,6 +229,22 @@ def test_example_of_a_comparison_in_python_runs(tmp_path: Path, capsys: pytest.C
     printed = "adam: better, +0.050 over 3 seeds\nadam: 0.350 after 8 s of training\n"
     assert capsys.readouterr().out == printed
     assert [record["configuration"] for record in scope["records"]] == ["adam", "sgd"]
+
+
+def test_example_of_workloads_is_planned(tmp_path: Path) -> None:
+    names = []
+    for text in fenced("yaml", COMPARISONS):
+        names.append(text.splitlines()[0].removeprefix("# "))
+        (tmp_path / names[-1]).write_text(text)
+    (command,) = (command for command in examples("compare") if "--workload" in command)
+    assert [word for word in shlex.split(command) if word.endswith(".yaml")] == names
+    plan = plan_workloads(make_plan(["sgd", "muon"], 1, out="out"), parse_workloads(names))
+    nets = []
+    for run in (run for own in plan.plans.values() for run in own.runs([0])):
+        with command_line_settings():
+            tree = yaml.safe_load(TrainingCLI("fit", run.options, only=[]).resolved())
+        nets.append((tree["model"]["net"]["class_path"], tree["data"]["init_args"]["augment"]))
+    assert nets == [("optimcifar.ConvNet", None)] * 2 + [("optimcifar.ResNet20", "crop_flip")] * 2
 
 
 def test_every_dependency_says_who_needs_it() -> None:

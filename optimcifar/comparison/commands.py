@@ -13,10 +13,13 @@ from optimcifar.comparison.shared import (
     exit_status,
     parse_run_options,
 )
-from optimcifar.engine.worker import all_failed
+from optimcifar.comparison.workload_plan import WorkloadsPlan, parse_workloads, plan_workloads
+from optimcifar.engine.runs import Run
+from optimcifar.engine.worker import RunEnd, all_failed
 from optimcifar.errors import UsageError, UsageParser
 from optimcifar.paths import expand_path
-from optimcifar.report.commands import show_comparison
+from optimcifar.report.commands import show_comparison, show_workloads
+from optimcifar.report.design import only_target, parse_targets
 
 _EXAMPLES = """\
 examples:
@@ -24,11 +27,13 @@ examples:
   optimcifar compare configs/sgd.yaml configs/adam.yaml --seeds auto --plan
   optimcifar compare configs/*.yaml --seeds 0,1,2 --jobs 2 --baseline sgd
   optimcifar compare configs/sgd.yaml configs/sgd.yaml:model.optimizer.lr=0.03
+  optimcifar compare sgd adam --workload small.yaml --workload wide.yaml --target_acc 0.5,0.6
   optimcifar report lightning_logs/comparison
 
 CONFIG is a YAML file, or a name that optimcifar configs lists; KEY=VALUE overrides
-one of its options. All other options are passed to optimcifar fit for every run. Run
-the same command again to continue where it stopped."""
+one of its options. WORKLOAD is a file of a network, data and epochs, which take the
+place of those of every configuration. All other options are passed to optimcifar fit
+for every run. Run the same command again to continue where it stopped."""
 
 
 def _compare_parser() -> UsageParser:
@@ -43,6 +48,16 @@ def _compare_parser() -> UsageParser:
         help=f"a number, a list (0,1,2), or auto: more where they may decide (default: {DEFAULT_SEEDS})",
     )
     add_comparison_options(parser)
+    parser.add_argument(
+        "--target_acc", help="also report when a run reached this validation accuracy; 0.5,0.6: one for each workload"
+    )
+    parser.add_argument(
+        "--workload",
+        action="append",
+        default=[],
+        metavar="WORKLOAD[:KEY=VALUE...]",
+        help="compare on this network, data and epochs; may be given several times",
+    )
     parser.add_argument(
         "--plan",
         action="store_true",
@@ -67,30 +82,55 @@ def compare(args: list[str]) -> int:
         RuntimeError: the cluster cannot be reached.
     """
     options, configs, of_fit = parse_run_options(_compare_parser(), args)
-    seeds, only_plan, spread_of = (vars(options).pop(name) for name in ("seeds", "plan", "spread_of"))
+    own = vars(options)
+    seeds, targets, workloads, only_plan, spread_of = (
+        own.pop(name) for name in ("seeds", "target_acc", "workload", "plan", "spread_of")
+    )
     if spread_of and not only_plan:
         raise UsageError("--from needs --plan")
-    plan = make_plan(configs, DEFAULT_SEEDS if seeds is None else parse_seeds(seeds), options=of_fit, **vars(options))
+    chosen = DEFAULT_SEEDS if seeds is None else parse_seeds(seeds)
+    accuracies = () if targets is None else parse_targets(targets)
+    target = None if workloads else only_target(accuracies)
+    plan = make_plan(configs, chosen, target_acc=target, options=of_fit, **own)
+    over = plan_workloads(plan, parse_workloads(workloads), accuracies) if workloads else None
     if only_plan:
-        return _print_forecast(plan, spread_of)
+        return _print_forecast(over or plan, spread_of and expand_path(spread_of))
 
-    # It takes a second or two to import.
-    from optimcifar.comparison.compare import train
-    from optimcifar.comparison.forecast import recommendation
-    from optimcifar.report.comparison import read_comparison
+    from optimcifar.comparison.forecast import recommendation  # it takes a second or two to import
 
     if seeds is None and (advice := recommendation(plan.design)):
         print(f"recommended: {advice}")
+    return exit_status(_train_and_show_workloads(over) if over else _train_and_show(plan))
+
+
+# Most imports are within functions: they take a second or two.
+
+
+def _train_and_show(plan: Plan) -> dict[Run, RunEnd]:
+    from optimcifar.comparison.compare import train
+    from optimcifar.report.comparison import read_comparison
+
     ends = train(plan)
     if not all_failed(ends):
         show_comparison(read_comparison(plan.out), plan.out)
-    return exit_status(ends)
+    return ends
 
 
-def _print_forecast(plan: Plan, spread_of: Path | None) -> int:
-    # It takes a second or two to import.
+def _train_and_show_workloads(plan: WorkloadsPlan) -> dict[Run, RunEnd]:
+    from optimcifar.comparison.workloads import train_workloads
+    from optimcifar.report.workloads.results import read_workloads
+
+    ends = train_workloads(plan)
+    if not all_failed(ends):
+        show_workloads(read_workloads(plan.out), plan.out)
+    return ends
+
+
+def _print_forecast(plan: Plan | WorkloadsPlan, spread_of: Path | None) -> int:
     from optimcifar.comparison.forecast import forecast
+    from optimcifar.comparison.workloads import forecast_workloads
 
-    for line in forecast(plan, spread_of and expand_path(spread_of)):
+    lines = forecast(plan, spread_of) if isinstance(plan, Plan) else forecast_workloads(plan, spread_of)
+    for line in lines:
         print(line, flush=True)
     return 0

@@ -86,7 +86,7 @@ def train(plan: Plan) -> dict[Run, RunEnd]:
         check_plan(client, plan)
         with_looks(plan).write(plan.out)
         with resumable(plan.out):
-            return _train(client, plan)
+            return train_plan(client, plan)
 
 
 def with_looks(plan: Plan) -> Design:
@@ -145,7 +145,8 @@ def train_in_stages(
             break
 
 
-def _train(client: Client, plan: Plan) -> dict[Run, RunEnd]:
+def train_plan(client: Client, plan: Plan) -> dict[Run, RunEnd]:
+    """Train and test the runs of a checked plan, stage by stage; return how each ended."""
     ends: dict[Run, RunEnd] = {}
 
     def train_runs(seeds: Sequence[int], names: Collection[str]) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Self
 
 import yaml
+from distributed import Client
 
 from optimcifar.comparison.compare import check_plan, with_looks
 from optimcifar.comparison.plan import Plan
@@ -45,25 +48,87 @@ def forecast(plan: Plan, spread_of: Path | None = None) -> Iterator[str]:
         UsageError: a run's options are wrong, or the folder has runs with other settings.
         RuntimeError: the cluster cannot be reached, or training failed.
     """
-    sd, source = _spread(spread_of)
+    sd, source = spread(spread_of)
     yield plan.describe()
     with connect(plan.cluster, plan.out, plan.entries) as client:
-        configurations = dict(zip(plan.design.configurations, check_plan(client, plan), strict=True))
-        times = earlier_times(configurations, plan.out)
-        if unknown := [name for name in configurations if name not in times]:
-            yield _row("measuring", f"one epoch of {listing(unknown)}, without earlier runs")
-            times |= first_epoch_times(client, plan.runs(plan.design.new_seeds[0][:1], unknown))
-        workers = places(client)
+        yield from time_rows(client, plan, check_plan(client, plan))
+    yield from power_rows(plan.design, sd, source)
+    yield from look_rows(plan)
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """How long the runs take that have not ended.
+
+    Attributes:
+        fewest: seconds of the fewest runs that there may be; infinity for a run without an end.
+        most: seconds of the most runs.
+        left: number of the most runs.
+        ended: number of runs that ended before.
+        workers: number of workers that share them.
+    """
+
+    fewest: float
+    most: float
+    left: int
+    ended: int
+    workers: int
+
+    def __add__(self, other: Self) -> Self:
+        """Return the time of both, one after the other on the same workers."""
+        fewest, most, left = self.fewest + other.fewest, self.most + other.most, self.left + other.left
+        return type(self)(fewest, most, left, self.ended + other.ended, self.workers)
+
+    def describe(self) -> str:
+        """Write ``about 12 minutes on 2 workers``."""
+        if math.isinf(self.most):
+            return "no end: a configuration has neither max_epochs nor max_steps"
+        ended = f"{count(self.ended, 'run')} ended before"
+        if not self.left:
+            return f"none: {ended}"
+        text = " to ".join(dict.fromkeys((duration(self.fewest), duration(self.most))))
+        return f"about {text} on {count(self.workers, 'worker')}{f' for the rest ({ended})' if self.ended else ''}"
+
+
+def time_rows(client: Client, plan: Plan, resolved: Sequence[str]) -> Generator[str, None, TimeLeft]:
+    """Yield lines on how long the runs take, and return it.
+
+    Args:
+        client: the cluster's client.
+        plan: the comparison.
+        resolved: its resolved configurations as YAML.
+    """
+    configurations = dict(zip(plan.design.configurations, resolved, strict=True))
+    times = earlier_times(configurations, plan.out)
+    if unknown := [name for name in configurations if name not in times]:
+        yield row("measuring", f"one epoch of {listing(unknown)}, without earlier runs")
+        times |= first_epoch_times(client, plan.runs(plan.design.new_seeds[0][:1], unknown))
     seconds = {name: times[name].of_run(yaml.safe_load(text)) for name, text in configurations.items()}
-    yield _row("time", f"{_duration(plan, seconds, workers)}, {_source(times)}")
-    if len(configurations) > 1:
-        yield _row("could show", f"{_shown(plan.design, sd)}, {source}")
-        yield _row("needed", _needed(plan.design, sd))
-        yield _row("recommended", recommendation(plan.design, sd) or "no more seeds")
-        design = with_looks(plan)
-        if design.looks > 1:
-            most = percent(design.false_verdicts)
-            yield _row("caution", f"this is look {design.looks} at these runs: false verdicts up to {most}")
+    left = _time_left(plan, seconds, places(client))
+    yield row("time", f"{left.describe()}, {_source(times)}")
+    return left
+
+
+def power_rows(design: Design, sd: float, source: str) -> Iterator[str]:
+    """Yield lines on what a comparison could show; nothing if it compares nothing.
+
+    Args:
+        design: the comparison's design.
+        sd: the standard deviation of paired differences in accuracy, 0 to 1.
+        source: where it comes from.
+    """
+    if len(design.configurations) > 1:
+        yield row("could show", f"{_shown(design, sd)}, {source}")
+        yield row("needed", _needed(design, sd))
+        yield row("recommended", recommendation(design, sd) or "no more seeds")
+
+
+def look_rows(plan: Plan) -> Iterator[str]:
+    """Yield a caution if this is not the first look at the runs of a comparison."""
+    design = with_looks(plan)
+    if design.looks > 1 and len(design.configurations) > 1:
+        most = percent(design.false_verdicts)
+        yield row("caution", f"this is look {design.looks} at these runs: false verdicts up to {most}")
 
 
 def recommendation(design: Design, sd: float = MEASURED_SD) -> str | None:
@@ -86,7 +151,7 @@ def recommendation(design: Design, sd: float = MEASURED_SD) -> str | None:
     )
 
 
-def _spread(folder: Path | None) -> tuple[float, str]:
+def spread(folder: Path | None) -> tuple[float, str]:
     """Return the standard deviation of paired differences, and where it comes from.
 
     Raises:
@@ -103,22 +168,14 @@ def _spread(folder: Path | None) -> tuple[float, str]:
     return sd, f"as in {folder}"
 
 
-def _duration(plan: Plan, seconds: dict[str, float], workers: int) -> str:
-    """Write how long the runs take that have not ended: ``about 12 minutes on 2 workers``."""
+def _time_left(plan: Plan, seconds: Mapping[str, float], workers: int) -> TimeLeft:
     left = [
         [run for run in plan.runs(seeds) if RunFolder(run.folder).status() not in ENDED]
         for seeds in plan.design.new_seeds
     ]
     times = [[seconds[run.name] for run in runs] for runs in (left[0], chain.from_iterable(left))]
     fewest, most = (max(sum(own) / workers, max(own, default=0)) for own in times)
-    if math.isinf(most):
-        return "no end: a configuration has neither max_epochs nor max_steps"
-    ended = plan.run_numbers[1] - len(times[1])
-    if not times[1]:
-        return f"none: {count(ended, 'run')} ended before"
-    text = " to ".join(dict.fromkeys((duration(fewest), duration(most))))
-    without = f" for the rest ({count(ended, 'run')} ended before)" if ended else ""
-    return f"about {text} on {count(workers, 'worker')}{without}"
+    return TimeLeft(fewest, most, len(times[1]), plan.run_numbers[1] - len(times[1]), workers)
 
 
 def _source(times: dict[str, EpochTime]) -> str:
@@ -144,6 +201,6 @@ def _needed(design: Design, sd: float) -> str:
     return f"seeds to show a difference: {', '.join(f'{seeds} for {difference:g}' for difference, seeds in known)}"
 
 
-def _row(label: str, text: str) -> str:
+def row(label: str, text: str) -> str:
     """Write a label and its text in 80 columns."""
     return textwrap.fill(text, 80, initial_indent=f"{label:<13}", subsequent_indent=" " * 13, break_on_hyphens=False)

@@ -12,7 +12,7 @@ from optimcifar.engine.runs import Entry, Run, parse_entries, plan_runs
 from optimcifar.errors import UsageError
 from optimcifar.paths import expand_path
 from optimcifar.report.design import Design, Until, check_target
-from optimcifar.text import conjunction, count
+from optimcifar.text import conjunction, count, number_range
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Plan:
         seeds = count(len(self.design.seeds), "seed")
         if sizes:
             seeds = f"seeds on demand in stages of {conjunction(list(map(str, sizes)))}"
-        runs = count(most, "run") if fewest == most else f"{fewest} to {count(most, 'run')}"
+        runs = number_range(fewest, most, "run")
         return f"{count(len(self.entries), 'configuration')}, {seeds}: {runs}, in {self.out}"
 
 

@@ -60,7 +60,7 @@ def add_run_options(parser: UsageParser, out: str) -> None:
 
 
 def add_comparison_options(parser: UsageParser) -> None:
-    """Add the options that say how configurations are compared, but for ``--seeds``."""
+    """Add the options that say how configurations are compared, but for ``--seeds`` and ``--target_acc``."""
     parser.add_argument("--max_seeds", type=int, help="with --seeds auto: the most for a configuration (default: 20)")
     parser.add_argument(
         "--until",
@@ -68,7 +68,6 @@ def add_comparison_options(parser: UsageParser) -> None:
         help="with --seeds auto: until all verdicts are final (default), or until one may be the best",
     )
     parser.add_argument("--baseline", help="the configuration to compare with (default: the first)")
-    parser.add_argument("--target_acc", type=float, help="also report when a run reached this validation accuracy")
 
 
 def exit_status(ends: Mapping[Run, RunEnd]) -> int:

@@ -52,7 +52,7 @@ def connect(options: ClusterOptions, out: Path, entries: Sequence[Entry]) -> Ite
     Args:
         options: which workers train the runs.
         out: the folder of the runs.
-        entries: the configurations, whose files all workers must see.
+        entries: the configurations, whose files all workers must see, and those of their workloads.
 
     Raises:
         RuntimeError: no scheduler answers at its address, a worker cannot train the runs, the local workers cannot be
@@ -64,8 +64,8 @@ def connect(options: ClusterOptions, out: Path, entries: Sequence[Entry]) -> Ite
                 _show_dashboard(client, options)
                 _wait_for_worker(client, options.scheduler)
                 shipped = shipped_configurations().values()  # every worker has them, since it has the same package
-                own = [path for entry in entries if (path := entry.configuration) not in shipped]
-                refuse_unfit_workers(client, out, own)
+                files = dict.fromkeys(path for entry in entries for path in entry.files)
+                refuse_unfit_workers(client, out, [path for path in files if path not in shipped])
                 yield client
         else:
             with _local_cluster(options) as cluster, Client(cluster) as client:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from optimcifar.configurations import find_configuration, portable_name
@@ -33,16 +33,26 @@ class Entry:
 
     Attributes:
         name: its name in tables and folders.
-        options: the options of ``fit`` that select it.
+        config: its file, or the name of one that comes with the package.
+        overrides: the options of ``fit`` that override its file.
+        workload: the network, data and epochs that are laid over its file; None for its own.
     """
 
     name: str
-    options: tuple[str, ...]
+    config: str
+    overrides: tuple[str, ...] = ()
+    workload: Entry | None = None
 
     @property
-    def configuration(self) -> Path:
-        """Its file."""
-        return find_configuration(self.options[self.options.index("--config") + 1])
+    def options(self) -> tuple[str, ...]:
+        """The options of ``fit`` that select it; where several set the same, the last one counts."""
+        laid_over = self.workload.options if self.workload else ()
+        return ("--config", self.config, *laid_over, *self.overrides)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of the configuration and of its workload."""
+        return (find_configuration(self.config), *(self.workload.files if self.workload else ()))
 
 
 @dataclass(frozen=True)
@@ -82,11 +92,11 @@ def parse_entries(texts: Iterable[str]) -> list[Entry]:
     twice = {name for name, number in Counter(names).items() if number > 1}
     entries = []
     for name, path, (config, pairs) in zip(names, paths, parts, strict=True):
-        options = ["--config", portable_name(config), *(f"--{key}={value}" for key, value in pairs)]
+        overrides = tuple(f"--{key}={value}" for key, value in pairs)
         if name in twice:
             whole = "_".join([*expand_path(config).parent.parts, path.stem])
             name = _name(whole, [key for key, _ in pairs], pairs)  # noqa: PLW2901  the longer of its names
-        entries.append(Entry(name, tuple(options)))
+        entries.append(Entry(name, portable_name(config), overrides))
     for name, number in Counter(entry.name for entry in entries).items():
         if number > 1:
             raise UsageError(f"{name} is named twice: name each configuration once")
@@ -131,7 +141,8 @@ def with_values(entry: Entry, values: Mapping[str, str], name: str | None = None
     last = [key.rpartition(".")[2] for key in values]
     keys = last if len(set(last)) == len(last) else list(values)
     new_name = _name(entry.name, keys, list(values.items())) if name is None else name
-    return Entry(new_name, (*entry.options, *(f"--{key}={value}" for key, value in values.items())))
+    overrides = (*entry.overrides, *(f"--{key}={value}" for key, value in values.items()))
+    return replace(entry, name=new_name, overrides=overrides)
 
 
 def _name(stem: str, keys: list[str], pairs: list[tuple[str, str]]) -> str:
@@ -158,7 +169,7 @@ def plan_runs(
     Raises:
         UsageError: an option cannot be the same for all runs.
     """
-    for option in (*options, *(option for entry in entries for option in entry.options[2:])):
+    for option in (*options, *(option for entry in entries for option in entry.overrides)):
         _refuse_decided(option)
     # An entry's trainer.callbacks.swa_lrs belongs to its own callback, not to one that all runs add.
     common, to_lists = separate_appends(options)

@@ -21,6 +21,7 @@ from optimcifar.report.records import Record, configuration_records, difference_
 from optimcifar.report.sentences import answer, circumstances
 from optimcifar.report.short_table import differences_note, short_table
 from optimcifar.report.tuning.design import TuningDesign
+from optimcifar.report.workloads.design import OVER_WORKLOADS, WorkloadsDesign
 from optimcifar.runs.results import RunResult, read_runs
 from optimcifar.text import count
 
@@ -108,6 +109,10 @@ def read_comparison(
     designs = [Design.read(path) or Design() for path in paths]
     if studies := [path for path in paths if TuningDesign.read(path)]:
         raise UsageError(f"{studies[0]} holds a study, not a comparison: optimcifar report {studies[0]} shows it")
+    for path in paths:
+        if over := WorkloadsDesign.read(path):
+            one = path / over.workloads[0]
+            raise UsageError(f"{path} holds a {OVER_WORKLOADS}: read that of one workload, such as {one}")
     read = [run for path, of in zip(paths, designs, strict=True) for run in _in_entry_order(read_runs(path), of)]
     runs = name_configurations(read)
     # Several folders were not planned together.

@@ -151,6 +151,36 @@ def read_json(path: Path, parse: Callable[[Any], Read], advice: str) -> Read | N
         raise RuntimeError(f"{path} is damaged: {advice}") from error
 
 
+def parse_targets(text: str) -> tuple[float, ...]:
+    """Read the ``--target_acc`` of a comparison: ``0.6``, or one for each workload, ``0.6,0.8``.
+
+    Raises:
+        UsageError: it is neither, or an accuracy is out of range.
+    """
+    try:
+        targets = tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--target_acc must be an accuracy such as 0.6, or one for each workload such as 0.6,0.8; got {text!r}"
+        ) from None
+    for target in targets:
+        check_target(target)
+    return targets
+
+
+def only_target(targets: Sequence[float]) -> float | None:
+    """Return the target of a comparison on one workload; None if there is none.
+
+    Raises:
+        UsageError: there are several.
+    """
+    if len(targets) > 1:
+        raise UsageError(
+            f"--target_acc has {len(targets)} accuracies, and only a comparison with --workload takes several"
+        )
+    return next(iter(targets), None)
+
+
 def check_target(accuracy: float | None) -> None:
     """Refuse a target that no run can reach.
 

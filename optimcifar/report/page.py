@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 from typing import Any
+from urllib.parse import quote
 
 import vl_convert
 
@@ -65,8 +66,13 @@ def paragraphs(lines: Sequence[str], style: str = "") -> str:
     return "\n".join(f"{opening}{escape(line)}</p>" for line in lines)
 
 
+def link(text: str, target: str) -> str:
+    """Return a paragraph with a link to a file beside the page."""
+    return f'<p><a href="{quote(target)}">{escape(text)}</a></p>'
+
+
 def table(shown: Table[Any]) -> str:
-    """Return a table with its heading and its note; a click on a column's head sorts it."""
+    """Return a table with its heading, if it has a title, and its note; a click on a column's head sorts it."""
     heads = "".join(
         f'<th scope="col"{_class(column)}><button type="button">{_breakable(column.title)}</button></th>'
         for column in shown.columns
@@ -77,7 +83,7 @@ def table(shown: Table[Any]) -> str:
     )
     sorting = '<span class="sorting">A click on a column\'s head sorts by it.</span>'
     note = f'\n<p class="note">{escape(shown.note)}\n{sorting}</p>' if shown.note else ""
-    return f"""{heading(shown.title)}
+    return f"""{heading(shown.title) if shown.title else ""}
 <div class="table" tabindex="0" role="region" aria-label="{shown.name}"><table id="{shown.name}">
 <thead><tr>{heads}</tr></thead>
 <tbody>

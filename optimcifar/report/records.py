@@ -36,9 +36,10 @@ def difference_records(analysis: Analysis) -> list[Record]:
 
 
 def to_csv(records: Sequence[Record]) -> str:
-    """Return rows as CSV, floats with seven digits."""
+    """Return rows as CSV, floats with seven digits. A cell is empty where a row lacks the column."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
+    columns = dict.fromkeys(name for record in records for name in record)
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _cell(value) for name, value in record.items()} for record in records)
     return text.getvalue()

@@ -193,13 +193,11 @@ def circumstances(analysis: Analysis) -> str:
         ("training images", "train_images"),
         ("device", "device"),
     ):
-        found = list(dict.fromkeys(str(run.summary[key]) for run in analysis.runs if key in run.summary))
+        found = summary_values(analysis, key)
         parts += [f"{text} {' and '.join(found)}"] * bool(found)
     if augmentation := augmentations(analysis.runs):
         parts.append(f"augmentation {augmentation}")
-    finished = [run for run in analysis.runs if run.status == "finished"]
-    epochs = sorted({run.epochs for run in finished or analysis.runs})
-    parts.append(f"{' or '.join(map(str, epochs))} epoch{'' if epochs == [1] else 's'}")
+    parts.append(_epochs(analysis))
     found_versions = [run.summary["versions"] for run in analysis.runs if "versions" in run.summary]
     versions = found_versions[0] if found_versions else {}
     parts += [f"{name} {versions[name]}" for name in ("optimcifar", "torch", "lightning") if name in versions]
@@ -211,10 +209,29 @@ def circumstances(analysis: Analysis) -> str:
     return "; ".join(parts)
 
 
+def setting(analysis: Analysis) -> str:
+    """Write what was trained on what, and for how long: ``ConvNet on Shapes10, crop_flip, 10 epochs``."""
+    nets = dict.fromkeys(net.rpartition(".")[2] for net in summary_values(analysis, "net"))
+    trained = " on ".join(" and ".join(found) for found in (nets, summary_values(analysis, "dataset")) if found)
+    return ", ".join(filter(None, (trained, augmentations(analysis.runs), _epochs(analysis))))
+
+
+def summary_values(analysis: Analysis, key: str) -> list[str]:
+    """Return the different values that the summaries of the runs have, in the order of the runs."""
+    return list(dict.fromkeys(str(run.summary[key]) for run in analysis.runs if key in run.summary))
+
+
 def augmentations(runs: Iterable[RunResult]) -> str:
     """Say what was done to the training images, ``crop_flip`` or ``none and crop_flip``; nothing if no run did any."""
     found = list(dict.fromkeys(str(run.summary.get("augmentation") or "none") for run in runs))
     return "" if found == ["none"] else " and ".join(found)
+
+
+def _epochs(analysis: Analysis) -> str:
+    """Write ``10 epochs``, or ``5 or 10 epochs``; of the runs that finished, if any did."""
+    finished = [run for run in analysis.runs if run.status == "finished"]
+    epochs = sorted({run.epochs for run in finished or analysis.runs})
+    return f"{' or '.join(map(str, epochs))} epoch{'' if epochs == [1] else 's'}"
 
 
 def _seed_numbers(seeds: Sequence[int]) -> str:

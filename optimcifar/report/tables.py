@@ -32,7 +32,7 @@ class Table(Generic[Row]):
 
     Attributes:
         name: its id on a page.
-        title: its heading.
+        title: its heading; empty where another heading stands above.
         columns: its columns.
         rows: what its rows are about.
         note: a sentence on how to read it.

@@ -12,7 +12,12 @@ from typing import Any
 ENDED = ("finished", "diverged")
 
 #: The kinds of results that a folder of runs can hold, and the file that describes each.
-DESIGNS = {"comparison": "comparison.json", "sweep": "sweep.json", "study": "tuning.json"}
+DESIGNS = {
+    "comparison": "comparison.json",
+    "comparison over workloads": "workloads.json",
+    "sweep": "sweep.json",
+    "study": "tuning.json",
+}
 
 #: The averages of the weights: equal-weight (``swa``) and exponential (``ema``).
 AVERAGES = ("swa", "ema")

@@ -88,6 +88,7 @@ def _tune_parser() -> UsageParser:
         help="seeds of the comparison: a number, a list (0,1,2), or auto (default: %(default)s)",
     )
     add_comparison_options(parser)
+    parser.add_argument("--target_acc", type=float, help="also report when a run reached this validation accuracy")
     parser.add_argument("--plan", action="store_true", help="say how many runs there are and how long they take")
     add_run_options(parser, "lightning_logs/tuning")
     return parser

@@ -161,7 +161,7 @@ def test_folder_without_a_whole_run_is_refused(
         (["compare", "a.yaml", "--baseline", "b"], "--baseline must be one of a; got 'b'"),
         (["compare", "a.yaml", "--seed_everything", "3"], "--seed_everything cannot be given here: use --seeds"),
         (["report"], "the following arguments are required: FOLDER"),
-        (["report", "a", "--target_acc", "x"], "argument --target_acc: invalid float value: 'x'"),
+        (["report", "a", "--target_acc", "x"], "--target_acc must be an accuracy such as 0.6, or one for each"),
     ],
 )
 def test_bad_options_are_refused_in_a_line(optimcifar: Command, arguments: list[str], message: str) -> None:

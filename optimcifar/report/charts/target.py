@@ -10,12 +10,10 @@ import altair as alt
 
 from optimcifar.report.analysis import Analysis
 from optimcifar.report.charts.courses import Course, Courses
+from optimcifar.report.charts.shares import SIDE_BY_SIDE, drawn_share, share_curves
 from optimcifar.report.charts.style import Figure, Style, Values, epoch_axis, tooltip
 
 _OVER = {"epoch": "epoch", "seconds": "seconds of training"}
-
-# Equal shares are drawn side by side: so far apart, and all together no further than the second.
-_APART, _ALTOGETHER = 0.008, 0.06
 
 
 def share_reached(
@@ -32,22 +30,13 @@ def share_reached(
     name, values = f"target_by_{over}", _shares(courses, target, over)
     x_axis = epoch_axis(int(max(value[over] for value in values)), first=0) if over == "epoch" else alt.Axis()
     x = alt.X(f"{over}:Q", title=_OVER[over], axis=x_axis)
-    y_axis = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1])
-    y = alt.Y(
-        "drawn:Q", title="share of seeds", axis=y_axis, scale=alt.Scale(domain=[-_ALTOGETHER / 2, 1 + _ALTOGETHER / 2])
-    )
-    base = style.base(name).encode(x=x, y=y, color=style.colour)
-    line = base.mark_line(interpolate="step-after", strokeWidth=2).encode(strokeDash=style.dash)
-    points = base.transform_filter("datum.event").mark_point(filled=True, size=28, opacity=1)
-    points = points.encode(shape=style.shape, tooltip=tooltip("configuration", over, "reached"))
+    chart = share_curves(style, name, x, "seeds", tooltip("configuration", over, "reached"))
     title = f"Seeds that reached a validation accuracy of {target:g}, by {over}"
-    notes = ["Of all seeds; those that diverged or never reached it stay below. Equal shares are side by side."]
-    return Figure(name, title, notes, {"": style.finish([line, points])}, {name: values})
+    notes = [f"Of all seeds; those that diverged or never reached it stay below. {SIDE_BY_SIDE}"]
+    return Figure(name, title, notes, {"": chart}, {name: values})
 
 
 def _shares(courses: Courses, target: float, over: str) -> Values:
-    number_of_lines = len(courses.by_name)
-    apart = min(_APART, _ALTOGETHER / number_of_lines)
     values: Values = []
     for number, (name, own) in enumerate(courses.by_name.items()):
         ended = [(course, course.run.to_target(target)) for course in own]
@@ -60,10 +49,10 @@ def _shares(courses: Courses, target: float, over: str) -> Values:
         # After the last of equal times.
         steps = [(0.0, 0, False), *((time, bisect_right(times, time), True) for time in dict.fromkeys(times))]
         steps.append((max(length for length, _ in known), len(times), False))
-        shift = apart * (number - (number_of_lines - 1) / 2)
         for at, n, event in steps:
+            share = n / len(known)
             row = {"configuration": name, over: round(at, 2), "reached": f"{n} of {len(known)}", "event": event}
-            values.append({**row, "share": round(n / len(known), 4), "drawn": round(n / len(known) + shift, 4)})
+            values.append({**row, "share": round(share, 4), "drawn": drawn_share(share, number, len(courses.by_name))})
     return values
 
 

@@ -1,0 +1,1 @@
+"""What a comparison over several workloads shows."""
