@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import astuple
 from pathlib import Path
 
 from helpers import INTERRUPT, Command, make_run, quiet_trainer, read_summary
@@ -9,7 +10,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from optimcifar import ImageClassifier, RunSummary, Shapes10DataModule
 from optimcifar.runs.folder import RunFolder
-from optimcifar.runs.results import read_run
+from optimcifar.runs.results import TimeToTarget, read_run
 
 
 def test_rows_are_those_of_whole_epochs(optimcifar: Command, small: list[str], tmp_path: Path) -> None:
@@ -27,7 +28,7 @@ def test_run_without_a_table_has_the_last_epoch_of_its_summary(tmp_path: Path) -
     assert (run.final("val_acc"), run.final("train_loss")) == (0.5, 1.75)
     assert math.isnan(run.final("val_loss"))
     assert math.isnan(run.best()[0])
-    assert all(map(math.isnan, run.to_target(0.3)))
+    assert all(map(math.isnan, astuple(run.to_target(0.3))))
 
 
 def test_table_of_another_logger_is_not_taken_for_rows_of_epochs(tmp_path: Path) -> None:
@@ -46,4 +47,4 @@ def test_run_that_failed_before_training_has_no_epochs(tmp_path: Path) -> None:
     run = read_run(RunFolder(tmp_path))
     assert run.epochs == 0
     assert math.isnan(run.final("val_acc"))
-    assert run.to_target(0.3) == (math.inf, math.inf)
+    assert run.to_target(0.3) == TimeToTarget(math.inf, math.inf, math.inf)

@@ -11,27 +11,33 @@ import altair as alt
 from optimcifar.report.analysis import Analysis
 from optimcifar.report.charts.courses import Course, Courses
 from optimcifar.report.charts.style import Figure, Style, Values, epoch_axis, tooltip
+from optimcifar.runs.results import TimeToTarget
 
-_OVER = {"epoch": "epoch", "seconds": "seconds of training"}
+Over = Literal["epoch", "step", "seconds"]
+
+_TITLES: dict[Over, str] = {"epoch": "epoch", "step": "optimizer step", "seconds": "seconds of training"}
 
 # Equal shares are drawn side by side: so far apart, and all together no further than the second.
 _APART, _ALTOGETHER = 0.008, 0.06
 
 
-def share_reached(
-    style: Style, analysis: Analysis, courses: Courses, over: Literal["epoch", "seconds"]
-) -> Figure | None:
-    """Return the share of all seeds that reached the target by an epoch or a time; None if none did, or no target.
+def shares_reached(style: Style, analysis: Analysis, courses: Courses) -> list[Figure]:
+    """Return the share of all seeds that reached the target, by epoch and by seconds; none if no run did.
 
-    Runs that diverged, or never reached it, stay among all.
+    By step instead of by epoch, if a run has validations within epochs. Runs that diverged or never reached the target
+    stay among all.
     """
-    target = analysis.target_acc
-    reached = {row.name: row.target.reached for row in analysis.configurations if row.target}
-    if target is None or not any(reached.values()):
-        return None
+    reached = any(row.target.reached for row in analysis.configurations if row.target)
+    if analysis.target_acc is None or not reached:
+        return []
+    over: tuple[Over, ...] = ("step" if analysis.validates_within_epochs else "epoch", "seconds")
+    return [_share_reached(style, analysis.target_acc, courses, each) for each in over]
+
+
+def _share_reached(style: Style, target: float, courses: Courses, over: Over) -> Figure:
     name, values = f"target_by_{over}", _shares(courses, target, over)
     x_axis = epoch_axis(int(max(value[over] for value in values)), first=0) if over == "epoch" else alt.Axis()
-    x = alt.X(f"{over}:Q", title=_OVER[over], axis=x_axis)
+    x = alt.X(f"{over}:Q", title=_TITLES[over], axis=x_axis)
     y_axis = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1])
     y = alt.Y(
         "drawn:Q", title="share of seeds", axis=y_axis, scale=alt.Scale(domain=[-_ALTOGETHER / 2, 1 + _ALTOGETHER / 2])
@@ -45,15 +51,13 @@ def share_reached(
     return Figure(name, title, notes, {"": style.finish([line, points])}, {name: values})
 
 
-def _shares(courses: Courses, target: float, over: str) -> Values:
+def _shares(courses: Courses, target: float, over: Over) -> Values:
     number_of_lines = len(courses.by_name)
     apart = min(_APART, _ALTOGETHER / number_of_lines)
     values: Values = []
     for number, (name, own) in enumerate(courses.by_name.items()):
-        ended = [(course, course.run.to_target(target)) for course in own]
-        known = [
-            (_length(course, over), found[over == "seconds"]) for course, found in ended if not math.isnan(found[0])
-        ]
+        ended = [(course, _time(course.run.to_target(target), over)) for course in own]
+        known = [(_length(course, over), time) for course, time in ended if not math.isnan(time)]
         if not known:
             continue
         times = sorted(time for _, time in known if math.isfinite(time))
@@ -67,6 +71,12 @@ def _shares(courses: Courses, target: float, over: str) -> Values:
     return values
 
 
-def _length(course: Course, over: str) -> float:
-    """Return how long a run was, in epochs or seconds of training; one that diverged goes on with the others."""
-    return course.seconds[-1] if over == "seconds" else float(len(course.seconds))
+def _time(found: TimeToTarget, over: Over) -> float:
+    return {"epoch": found.epochs, "step": found.steps, "seconds": found.seconds}[over]
+
+
+def _length(course: Course, over: Over) -> float:
+    """Return how long a run was; one that diverged goes on with the others."""
+    if over == "epoch":
+        return float(len(course.seconds))
+    return (course.steps if over == "step" else course.seconds)[-1]
