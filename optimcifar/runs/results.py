@@ -108,8 +108,7 @@ class RunResult:
         Raises:
             RuntimeError: the file is damaged.
         """
-        rows = _undamaged(read_metrics, RunFolder(self.folder).steps)
-        return [(int(row["step"]), row["train_loss"]) for row in rows]
+        return _undamaged(_read_step_losses, RunFolder(self.folder).steps)
 
     def to_target(self, target: float) -> TimeToTarget:
         """Return how long the run trained until a validation accuracy, 0 to 1, was reached.
@@ -197,6 +196,10 @@ def _read_validations(path: Path) -> list[dict[str, float]]:
     if rows and (missing := [name for name in ("epoch", "step", "seconds", "val_acc") if name not in rows[0]]):
         raise ValueError(f"there is no column {missing[0]!r}")
     return rows
+
+
+def _read_step_losses(path: Path) -> list[tuple[int, float]]:
+    return [(int(row["step"]), row["train_loss"]) for row in read_metrics(path)]
 
 
 def _is_whole_epoch(row: dict[str, float]) -> bool:

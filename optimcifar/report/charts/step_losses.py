@@ -24,8 +24,7 @@ def step_loss_curve(style: Style, analysis: Analysis) -> Figure | None:
     data = {"step_losses": seeds, "step_loss_means": _means(seeds), "step_loss_ends": _ends(analysis, seeds)}
     notes = [
         "Thick: mean over seeds, where all have a value; thin: every seed.",
-        "The first ten steps one by one; after that a point is the mean of the steps since the last point, a tenth of "
-        "those before.",
+        "After step 10 a point is the mean of a group of steps, a tenth as many as came before.",
     ]
     if data["step_loss_ends"]:
         notes.append(f"{DIVERGED}: a run diverged, with its last finite loss.")
