@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import Command, equal_weights, quiet_trainer, read_rows
+from helpers import Command, equal_weights, metrics_without_times, quiet_trainer, read_rows
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint, StochasticWeightAveraging
 from torch import nn
@@ -211,13 +211,11 @@ def test_tables_of_a_run_that_is_interrupted_within_an_epoch_and_resumed_are_who
     assert optimcifar("fit", *options).status == 0
     assert optimcifar("fit", *options, "--trainer.callbacks+=interrupted.Interrupted").status == 130
     whole, cut = (tmp_path / "lightning_logs" / f"version_{number}" for number in (0, 1))
-    steps, validations = read_rows(whole / "steps.csv"), read_rows(whole / "validations.csv")
-    assert [row["step"] for row in validations] == ["5", "10", "18", "23"]
-    assert read_rows(cut / "steps.csv") == steps[:21]
+    assert [row["step"] for row in read_rows(whole / "validations.csv")] == ["5", "10", "18", "23"]
+    assert read_rows(cut / "steps.csv") == read_rows(whole / "steps.csv")[:21]
     assert optimcifar("resume", cut).status == 0
     assert (cut / "steps.csv").read_bytes() == (whole / "steps.csv").read_bytes()
-    for row, expected in zip(read_rows(cut / "validations.csv"), validations, strict=True):
-        assert row | {"seconds": ""} == expected | {"seconds": ""}
+    assert metrics_without_times(cut, "validations.csv") == metrics_without_times(whole, "validations.csv")
 
 
 def test_schedule_in_steps_that_leaves_its_length_out_goes_on_from_every_checkpoint(tmp_path: Path) -> None:
