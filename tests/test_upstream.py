@@ -671,6 +671,33 @@ def test_progress_in_a_checkpoint_has_these_names(tmp_path: Path) -> None:
     assert "_batches_that_stepped" in loop["epoch_loop.state_dict"]
 
 
+def test_outputs_have_the_loss_of_the_last_evaluation_divided_by_the_batches_of_a_step() -> None:
+    """callbacks/step_losses.py: multiplies it again, and takes the first evaluation before its backward pass."""
+    evaluations: list[float] = []
+
+    class Counting(LightningModuleWithoutHooks):
+        def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+            evaluations.append(2.0 * len(evaluations) + 2)
+            return super().training_step(batch, batch_idx) * 0 + evaluations[-1]
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.LBFGS(self.parameters(), max_iter=3, tolerance_grad=-1, tolerance_change=-1)
+
+    class Noting(Callback):
+        before, after = list[float](), list[float]()
+
+        def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: torch.Tensor) -> None:
+            self.before.append(loss.item())
+
+        def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any) -> None:
+            self.after.append(outputs["loss"].item())
+
+    quiet_trainer(callbacks=[Noting()], accumulate_grad_batches=2).fit(Counting(), data())
+    assert len(evaluations) > 2
+    assert Noting.before == [loss / 2 for loss in evaluations]
+    assert Noting.after == [evaluations[0] / 2, evaluations[-1] / 2]
+
+
 def test_epoch_end_at_the_end_by_steps_runs_twice_when_resumed(tmp_path: Path) -> None:
     """training/resumption.py: prevents it; not needed once this fails."""
 
