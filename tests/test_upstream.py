@@ -534,6 +534,23 @@ def test_an_epochs_checkpoint_is_written_before_its_metrics_are_logged(tmp_path:
     assert order.events == ["start", "metrics", "checkpoint", "metrics"]
 
 
+def test_checkpoints_are_written_after_all_other_callbacks_of_their_moment() -> None:
+    """callbacks/step_losses.py, callbacks/validation_rows.py: have their rows by then."""
+
+    class Ends(Order):
+        def on_train_batch_end(self, *args: Any) -> None:
+            self.events.append("batch")
+
+        def on_validation_end(self, *args: Any) -> None:
+            self.events.append("validation")
+
+    ends = Ends()
+    callbacks = [ModelCheckpoint(every_n_train_steps=1), LastCheckpoint(), ends]
+    trainer = quiet_trainer(enable_checkpointing=True, callbacks=callbacks, max_steps=1, val_check_interval=1)
+    trainer.fit(ImageClassifier(), data())
+    assert ends.events[:5] == ["start", "batch", "checkpoint", "validation", "checkpoint"]
+
+
 def test_callbacks_see_the_whole_checkpoint_before_training_starts(tmp_path: Path) -> None:
     """callbacks/metrics_row.py, callbacks/divergence.py: read what they saved in it."""
     order = Order()

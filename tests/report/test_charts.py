@@ -17,6 +17,7 @@ from helpers import make_run
 
 from optimcifar.report.charts.gallery import draw_charts
 from optimcifar.report.charts.rates import learning_rates
+from optimcifar.report.charts.step_losses import step_loss_curve
 from optimcifar.report.charts.style import VEGA_LITE, Style
 from optimcifar.report.columns import cost_columns
 from optimcifar.report.comparison import Comparison, read_comparison
@@ -342,3 +343,16 @@ def test_losses_by_step_show_the_first_steps_and_thin_out_the_others(tmp_path: P
     axes = next(marks(chart, "line"))["encoding"]
     assert (axes["x"]["scale"]["type"], axes["y"]["scale"]["type"]) == ("log", "log")
     assert "a point is the mean of a group of steps" in " ".join(chart["title"]["subtitle"])
+
+
+def test_axis_of_steps_begins_with_the_first_that_was_written(tmp_path: Path) -> None:
+    def ticks() -> Any:
+        figure = step_loss_curve(Style(["run"]), read_comparison(tmp_path))
+        assert figure is not None
+        return next(marks(figure.panels[""].to_dict(), "line"))["encoding"]["x"]["axis"]["values"]
+
+    make_run(tmp_path / "run", 0, [0.2])
+    (tmp_path / "run" / "steps.csv").write_text("epoch,step,train_loss\n1,3000,2.0\n2,6000,1.0\n")
+    assert ticks() == [5000]
+    (tmp_path / "run" / "steps.csv").write_text("epoch,step,train_loss\n1,1,2.0\n2,6000,1.0\n")
+    assert ticks() == [1, 10, 100, 1000]

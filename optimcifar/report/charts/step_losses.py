@@ -34,12 +34,13 @@ def step_loss_curve(style: Style, analysis: Analysis) -> Figure | None:
 
 def _layers(style: Style, data: dict[str, Values]) -> list[alt.Chart]:
     steps = [row["step"] for row in data["step_losses"]]
+    first, last = min(steps), max(steps)
     scale, axis = loss_scale([row["train_loss"] for row in data["step_losses"]])
     x = alt.X(
         "step:Q",
         title="optimizer step",
-        scale=alt.Scale(type="log", domain=[min(steps), max(steps)], nice=False),
-        axis=alt.Axis(values=_ticks(max(steps)), format=",d"),
+        scale=alt.Scale(type="log", domain=[first, last], nice=False),
+        axis=alt.Axis(values=_ticks(first, last), format=",d"),
     )
     y = alt.Y("train_loss:Q", title="train loss", scale=scale, axis=axis)
 
@@ -56,10 +57,11 @@ def _layers(style: Style, data: dict[str, Values]) -> list[alt.Chart]:
     return [thin, thick, points, *([crosses] if data["step_loss_ends"] else [])]
 
 
-def _ticks(last: int) -> list[int]:
-    """Return 1, 2, 5, 10, 20 and so on, or powers of ten alone if the last step is above 1,000."""
-    factors = (1, 2, 5) if last <= 1000 else (1,)
-    return [tick for power in range(10) for factor in factors if (tick := factor * 10**power) <= last]
+def _ticks(first: int, last: int) -> list[int]:
+    """Return those of 1, 2, 5, 10, 20 and so on that are on the axis; powers of ten alone on a long one."""
+    factors = (1, 2, 5) if last <= 1000 * first else (1,)
+    ticks = (factor * 10**power for power in range(12) for factor in factors)
+    return [tick for tick in ticks if first <= tick <= last]
 
 
 def _seeds(analysis: Analysis) -> Values:
