@@ -68,8 +68,8 @@ class StepLosses(Callback):
     ) -> None:
         """Keep the loss of the batch, and that of the step if the batch ends one."""
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-        # The loss in outputs is that of the last evaluation. A single one is taken from there all the same: that before
-        # the backward pass is scaled in 16-mixed precision, with which no optimizer evaluates several times.
+        # Outputs have the loss of the last evaluation. Those before the backward pass are scaled in 16-mixed precision,
+        # but then there is only one: Lightning refuses L-BFGS.
         if len(self._evaluations) > 1 and pl_module.automatic_optimization:
             loss = self._evaluations[0]
         self._evaluations.clear()
@@ -92,8 +92,9 @@ class StepLosses(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Go on with the pending losses of a checkpoint."""
-        if _PENDING in checkpoint:
-            self._pending = [*checkpoint[_PENDING][trainer.global_rank].to(trainer.strategy.root_device)]
+        losses = checkpoint.get(_PENDING, ())
+        if trainer.global_rank < len(losses):  # within an epoch the data module refuses another number of processes
+            self._pending = [*losses[trainer.global_rank].to(trainer.strategy.root_device)]
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Write the losses up to the step in which training stopped."""

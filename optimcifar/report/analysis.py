@@ -60,8 +60,8 @@ class Analysis:
 
     @cached_property
     def validates_within_epochs(self) -> bool:
-        """Whether any run has validations elsewhere than at the ends of epochs."""
-        return any(run.validates_within_epochs for run in self.runs)
+        """Whether any run that is over has validations elsewhere than at the ends of epochs."""
+        return any(run.validates_within_epochs for name in self.names for run in self.ended(name))
 
     @cached_property
     def differing(self) -> list[str]:
