@@ -320,6 +320,8 @@ def test_losses_by_step_show_the_first_steps_and_thin_out_the_others(tmp_path: P
         write_losses(tmp_path / f"runs/rmsprop/seed-{seed}", [2.3, 500.0 + 100 * seed, *([2.5 - seed] * 698)])
     make_run(tmp_path / "runs/wild/seed-0", 0, [], status="diverged")
     write_losses(tmp_path / "runs/wild/seed-0", [2.0, 4.0, math.inf])
+    make_run(tmp_path / "runs/wild/seed-1", 1, [0.2])
+    write_losses(tmp_path / "runs/wild/seed-1", [2.0, 6.0, 3.0])
     make_run(tmp_path / "runs/sgd/seed-0", 0, [0.3])
     make_run(tmp_path / "runs/rmsprop/seed-2", 2, [0.2], status="running")
     write_losses(tmp_path / "runs/rmsprop/seed-2", [9.0])
@@ -336,7 +338,9 @@ def test_losses_by_step_show_the_first_steps_and_thin_out_the_others(tmp_path: P
     assert means == pytest.approx([(first + 1 + last) / 2 for first, last in itertools.pairwise(ends)], rel=1e-4)
     assert column(chart, "step_loss_means", "train_loss", configuration="rmsprop")[:3] == [2.3, 550.0, 2.0]
     assert column(chart, "step_loss_means", "seeds", configuration="rmsprop")[0] == 2
-    assert column(chart, "step_losses", "train_loss", configuration="wild") == [2.0, 4.0]
+    assert column(chart, "step_losses", "train_loss", configuration="wild", run=0) == [2.0, 4.0]
+    # Never a mean of the survivors.
+    assert column(chart, "step_loss_means", "train_loss", configuration="wild") == [2.0, 5.0]
     (cross,) = marks(chart, "point", shape="M-1,-1L1,1M-1,1L1,-1")
     (end,) = chart["datasets"][cross["data"]["name"]]
     assert (end["configuration"], end["step"], end["train_loss"]) == ("wild", 2, 4.0)
