@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from optimcifar.callbacks.epoch_end_weight_averaging import EpochEndWeightAveraging as EpochEndWeightAveraging
     from optimcifar.callbacks.gradients_and_updates import GradientsAndUpdates as GradientsAndUpdates
     from optimcifar.callbacks.run_summary import RunSummary as RunSummary
+    from optimcifar.callbacks.step_losses import StepLosses as StepLosses
     from optimcifar.callbacks.weight_averages import WeightAverages as WeightAverages
     from optimcifar.comparison.compare import compare as compare
     from optimcifar.data.cifar10 import CIFAR10DataModule as CIFAR10DataModule
@@ -46,6 +47,7 @@ _MODULES = {
     "RunSummary": "callbacks.run_summary",
     "SequentialSchedule": "optim.schedules",
     "Shapes10DataModule": "data.shapes10",
+    "StepLosses": "callbacks.step_losses",
     "WeightAverages": "callbacks.weight_averages",
 }
 __all__ = ["__version__", *_MODULES]  # noqa: PLE0604  the names are strings

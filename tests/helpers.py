@@ -138,9 +138,9 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def metrics_without_times(run: Path) -> list[dict[str, str]]:
+def metrics_without_times(run: Path, table: str = "metrics.csv") -> list[dict[str, str]]:
     """Return the metrics of a run, given its folder, without the seconds, which no two runs share."""
-    return [{name: cell for name, cell in row.items() if name != "seconds"} for row in read_rows(run / "metrics.csv")]
+    return [{name: cell for name, cell in row.items() if name != "seconds"} for row in read_rows(run / table)]
 
 
 def read_summary(run: Path) -> dict[str, Any]:

@@ -534,6 +534,23 @@ def test_an_epochs_checkpoint_is_written_before_its_metrics_are_logged(tmp_path:
     assert order.events == ["start", "metrics", "checkpoint", "metrics"]
 
 
+def test_checkpoints_are_written_after_all_other_callbacks_of_their_moment() -> None:
+    """callbacks/step_losses.py, callbacks/validation_rows.py: have their rows by then."""
+
+    class Ends(Order):
+        def on_train_batch_end(self, *args: Any) -> None:
+            self.events.append("batch")
+
+        def on_validation_end(self, *args: Any) -> None:
+            self.events.append("validation")
+
+    ends = Ends()
+    callbacks = [ModelCheckpoint(every_n_train_steps=1), LastCheckpoint(), ends]
+    trainer = quiet_trainer(enable_checkpointing=True, callbacks=callbacks, max_steps=1, val_check_interval=1)
+    trainer.fit(ImageClassifier(), data())
+    assert ends.events[:5] == ["start", "batch", "checkpoint", "validation", "checkpoint"]
+
+
 def test_callbacks_see_the_whole_checkpoint_before_training_starts(tmp_path: Path) -> None:
     """callbacks/metrics_row.py, callbacks/divergence.py: read what they saved in it."""
     order = Order()
@@ -669,6 +686,33 @@ def test_progress_in_a_checkpoint_has_these_names(tmp_path: Path) -> None:
     assert loop["epoch_progress"]["current"] == {"ready": 1, "started": 1, "processed": 0, "completed": 0}
     assert set(loop["epoch_loop.val_loop.batch_progress"]) >= {"total", "current"}
     assert "_batches_that_stepped" in loop["epoch_loop.state_dict"]
+
+
+def test_outputs_have_the_loss_of_the_last_evaluation_divided_by_the_batches_of_a_step() -> None:
+    """callbacks/step_losses.py: multiplies it again, and takes the first evaluation before its backward pass."""
+    evaluations: list[float] = []
+
+    class Counting(LightningModuleWithoutHooks):
+        def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+            evaluations.append(2.0 * len(evaluations) + 2)
+            return super().training_step(batch, batch_idx) * 0 + evaluations[-1]
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.LBFGS(self.parameters(), max_iter=3, tolerance_grad=-1, tolerance_change=-1)
+
+    class Noting(Callback):
+        before, after = list[float](), list[float]()
+
+        def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: torch.Tensor) -> None:
+            self.before.append(loss.item())
+
+        def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any) -> None:
+            self.after.append(outputs["loss"].item())
+
+    quiet_trainer(callbacks=[Noting()], accumulate_grad_batches=2).fit(Counting(), data())
+    assert len(evaluations) > 2
+    assert Noting.before == [loss / 2 for loss in evaluations]
+    assert Noting.after == [evaluations[0] / 2, evaluations[-1] / 2]
 
 
 def test_epoch_end_at_the_end_by_steps_runs_twice_when_resumed(tmp_path: Path) -> None:

@@ -49,6 +49,11 @@ class RunSummary(EpochMetrics):
         self._clock = TrainingClock()
         self._checkpoint_metrics: dict[str, float] = {}
 
+    @property
+    def train_seconds(self) -> float:
+        """The time of training without validation, in seconds, up to the last validation or the last epoch's end."""
+        return self._clock.seconds
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Hash the initial weights, before a checkpoint may replace them; a second fit of a trainer goes on."""
         if stage == "fit":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -38,7 +38,7 @@ class Analysis:
     Attributes:
         runs: all runs, with the names of their configurations.
         baseline: the name of the configuration that the others are compared with.
-        target_acc: a validation accuracy, 0 to 1, to which epochs and seconds are counted; None for none.
+        target_acc: a validation accuracy, 0 to 1, to which steps and seconds are counted; None for none.
         design: how the comparison was planned; a single look at all seeds if it was not.
     """
 
@@ -57,6 +57,11 @@ class Analysis:
         """What is compared: the validation accuracy, or the test accuracy if there are no validation images."""
         with_validation = any(math.isfinite(run.final("val_acc")) for run in self.runs)
         return "val_acc" if with_validation else "test_acc"
+
+    @cached_property
+    def validates_within_epochs(self) -> bool:
+        """Whether any run that is over has validations elsewhere than at the ends of epochs."""
+        return any(run.validates_within_epochs for name in self.names for run in self.ended(name))
 
     @cached_property
     def differing(self) -> list[str]:
@@ -219,14 +224,16 @@ class Target:
 
     Attributes:
         reached: number of runs that reached it.
-        n: number of runs that are over, and whose epochs are known.
+        n: number of runs that are over, and whose validations are known.
         epochs: median of the epochs of those that reached it; NaN if none did.
+        steps: median of their optimizer steps.
         seconds: median of their seconds of training.
     """
 
     reached: int
     n: int
     epochs: float
+    steps: float
     seconds: float
 
 
@@ -315,7 +322,16 @@ def _mean_of_known(values: Sequence[float | None]) -> float:
 
 
 def _target(runs: Sequence[RunResult], accuracy: float) -> Target:
-    known = [found for run in runs if not math.isnan((found := run.to_target(accuracy))[0])]
-    reached = [found for found in known if math.isfinite(found[0])]
-    epochs, seconds = zip(*reached, strict=True) if reached else ((math.nan,), (math.nan,))
-    return Target(len(reached), len(known), statistics.median(epochs), statistics.median(seconds))
+    known = [found for run in runs if not math.isnan((found := run.to_target(accuracy)).steps)]
+    reached = [found for found in known if math.isfinite(found.steps)]
+
+    def median(values: Iterable[float]) -> float:
+        return statistics.median(values) if reached else math.nan
+
+    return Target(
+        len(reached),
+        len(known),
+        epochs=median(found.epochs for found in reached),
+        steps=median(found.steps for found in reached),
+        seconds=median(found.seconds for found in reached),
+    )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
-from optimcifar.report.analysis import Analysis, Configuration
+from optimcifar.report.analysis import Analysis, Configuration, Target
 from optimcifar.report.charts.forest import verdict_colour
 from optimcifar.report.configurations import short_value
 from optimcifar.report.sentences import seeds_text, signed_interval, verdict_text
@@ -53,7 +53,7 @@ def cost_columns(analysis: Analysis) -> list[Column[Configuration]]:
         _cost("optimizer state, bytes", "optimizer_state_bytes", ",.0f"),
     ]
     if analysis.target_acc is not None:
-        columns.append(Column(f"reached val acc {analysis.target_acc:g}", _epochs_to_target, _target_text))
+        columns.append(_target(analysis))
     return with_content(columns, analysis.configurations)
 
 
@@ -95,19 +95,29 @@ def _cost(title: str, name: str, form: str) -> Column[Configuration]:
     return Column(title, lambda row: row.costs[name], lambda row: number_text(row.costs[name], form))
 
 
-def _epochs_to_target(row: Configuration) -> float:
-    return row.target.epochs if row.target else math.nan
+def _target(analysis: Analysis) -> Column[Configuration]:
+    """Return when the target was reached: in epochs, or in steps where a run has validations within epochs."""
+    unit: Literal["step", "epoch"] = "step" if analysis.validates_within_epochs else "epoch"
+
+    def value(row: Configuration) -> float:
+        return _to_target(row.target, unit) if row.target else math.nan
+
+    return Column(f"reached val acc {analysis.target_acc:g}", value, lambda row: _target_text(row.target, unit))
 
 
-def _target_text(row: Configuration) -> str:
-    """Write ``2 of 3, median 4 epochs``, or ``never``."""
-    target = row.target
+def _to_target(target: Target, unit: Literal["step", "epoch"]) -> float:
+    return target.steps if unit == "step" else target.epochs
+
+
+def _target_text(target: Target | None, unit: Literal["step", "epoch"]) -> str:
+    """Write ``2 of 3, median 4 epochs, 8.0 s``, or ``never``."""
     if target is None or not target.n:
         return ""
     if not target.reached:
         return "never"
-    epochs = f"{target.epochs:g} epoch{'' if target.epochs == 1 else 's'}"
-    return f"{target.reached} of {target.n}, median {epochs}, {target.seconds:.1f} s"
+    number = _to_target(target, unit)
+    length = f"{number:,.10g} {unit}{'' if number == 1 else 's'}"
+    return f"{target.reached} of {target.n}, median {length}, {target.seconds:.1f} s"
 
 
 def _average_columns(average: str) -> list[Column[Configuration]]:

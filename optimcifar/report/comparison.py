@@ -97,7 +97,7 @@ def read_comparison(
         others: more of them.
         baseline: the configuration to compare with; None for that of the comparison in the first folder, or else the
             first configuration.
-        target_acc: a validation accuracy, 0 to 1, to which epochs and seconds are counted; None for that of the
+        target_acc: a validation accuracy, 0 to 1, to which steps and seconds are counted; None for that of the
             comparison in the first folder.
 
     Raises:

@@ -29,7 +29,7 @@ class Design:
     Attributes:
         configurations: the configurations, in the order in which they were named.
         baseline: the one that the others are compared with; None for the first.
-        target_acc: a validation accuracy, 0 to 1, to which epochs and seconds are counted; None for none.
+        target_acc: a validation accuracy, 0 to 1, to which steps and seconds are counted; None for none.
         seeds: the seeds that were chosen beforehand; empty for seeds on demand.
         stages: with seeds on demand, the number of seeds at each look; empty for seeds that were chosen beforehand.
         until: with seeds on demand, when no more are needed.

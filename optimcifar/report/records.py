@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from optimcifar.report.analysis import COSTS, METRICS, Analysis, Configuration, cost_of, metric_of
+from optimcifar.report.analysis import COSTS, METRICS, Analysis, Configuration, Target, cost_of, metric_of
 from optimcifar.report.cautions import START_HASHES
 from optimcifar.report.sentences import verdict_text
 from optimcifar.runs.folder import AVERAGES
-from optimcifar.runs.results import RunResult
+from optimcifar.runs.results import RunResult, TimeToTarget
 from optimcifar.statistics.estimates import Estimate
 from optimcifar.statistics.verdicts import Difference
 
@@ -69,7 +69,7 @@ def _run_record(run: RunResult, analysis: Analysis) -> Record:
     record |= {"best_val_acc": best, "best_epoch": epoch or None}
     record |= {name: cost_of(run, name) for name in COSTS if name != "best_val_acc"}
     if analysis.target_acc is not None:
-        record["epochs_to_target"], record["seconds_to_target"] = run.to_target(analysis.target_acc)
+        record |= _to_target(run.to_target(analysis.target_acc))
     return record | {name: run.summary.get(name) for name in START_HASHES}
 
 
@@ -82,8 +82,7 @@ def _configuration_record(configuration: Configuration, analysis: Analysis) -> R
         record |= interval_fields(name, value)
     record |= configuration.costs
     if target := configuration.target:
-        record |= {"reached_target": target.reached, "epochs_to_target": target.epochs}
-        record["seconds_to_target"] = target.seconds
+        record |= {"reached_target": target.reached} | _to_target(target)
     record |= difference_fields("difference", configuration.difference)
     record |= {"verdict": verdict_text(configuration), "among_the_best": configuration.among_the_best}
     for average in AVERAGES:
@@ -91,6 +90,14 @@ def _configuration_record(configuration: Configuration, analysis: Analysis) -> R
         gain = configuration.gains.get(average)
         record[f"{average}_verdict"] = gain.verdict if gain else ""
     return record
+
+
+def _to_target(found: TimeToTarget | Target) -> Record:
+    return {
+        "epochs_to_target": found.epochs,
+        "steps_to_target": found.steps,
+        "seconds_to_target": found.seconds,
+    }
 
 
 def _cell(value: Any) -> Any:

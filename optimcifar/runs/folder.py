@@ -48,6 +48,16 @@ class RunFolder:
         return self.path / "metrics.csv"
 
     @property
+    def validations(self) -> Path:
+        """The metrics of every validation, with the step and the time of training at which it ran."""
+        return self.path / "validations.csv"
+
+    @property
+    def steps(self) -> Path:
+        """The training loss by optimizer step, where ``StepLosses`` writes it."""
+        return self.path / "steps.csv"
+
+    @property
     def summary(self) -> Path:
         """What was run, how it ended, and what it cost."""
         return self.path / "summary.json"

@@ -7,6 +7,8 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +16,23 @@ from optimcifar.runs.folder import WEIGHTS, RunFolder, comparison_runs, test_res
 from optimcifar.runs.metrics import COLUMNS, is_row_of_an_epoch, read_metrics
 
 Read = TypeVar("Read")
+
+
+@dataclass(frozen=True)
+class TimeToTarget:
+    """How long a run trained until a validation reached a target.
+
+    All are infinity if none did, and NaN if the run has no table of its validations.
+
+    Attributes:
+        epochs: the epoch of the validation, from 1.
+        steps: the number of optimizer steps before it.
+        seconds: the seconds of training before it, without validation.
+    """
+
+    epochs: float
+    steps: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -26,6 +45,7 @@ class RunResult:
         folder: its folder.
         summary: the contents of ``summary.json``.
         rows: the rows of ``metrics.csv``, one for each whole epoch; a missing value is NaN. None without that file.
+        validations: the rows of ``validations.csv``, likewise. None in a run of an earlier version.
         tests: test accuracies by weights, see ``WEIGHTS``.
         test_images: the number of test images; None if nothing was tested.
         entry: the name of its configuration in its comparison; None for a single run.
@@ -39,6 +59,7 @@ class RunResult:
     tests: dict[str, float]
     entry: str | None = None
     test_images: int | None = None
+    validations: list[dict[str, float]] = field(default_factory=list, repr=False)
 
     @property
     def status(self) -> str:
@@ -72,19 +93,38 @@ class RunResult:
         best, epoch = max(accuracies, default=(math.nan, 0))
         return best, -epoch
 
-    def to_target(self, target: float) -> tuple[float, float]:
-        """Return the epochs and the seconds of training to a validation accuracy; infinity if it was never reached.
+    @property
+    def validates_within_epochs(self) -> bool:
+        """Whether validations lie elsewhere than at the ends of epochs."""
+        ends = {(row["epoch"], row["step"]) for row in self.rows}
+        return any((row["epoch"], row["step"]) not in ends for row in self.validations)
 
-        They are NaN if the run has no table of its epochs.
+    @cached_property
+    def step_losses(self) -> list[tuple[int, float]]:
+        """The steps in ``steps.csv``, from 1, and their training losses; none without that file.
+
+        They are read on first use: there are thousands.
+
+        Raises:
+            RuntimeError: the file is damaged.
+        """
+        return _undamaged(_read_step_losses, RunFolder(self.folder).steps)
+
+    def to_target(self, target: float) -> TimeToTarget:
+        """Return how long the run trained until a validation accuracy, 0 to 1, was reached.
+
+        Every validation counts. Those that only ``metrics.csv`` has, which are those of an earlier version, count at
+        the ends of their epochs.
         """
         if self.epochs and not self.rows:
-            return math.nan, math.nan
-        seconds = 0.0
-        for row in self.rows:
-            seconds += row["seconds"]
+            return TimeToTarget(math.nan, math.nan, math.nan)
+        seconds = accumulate(row["seconds"] for row in self.rows)
+        at_ends = [{**row, "seconds": so_far} for row, so_far in zip(self.rows, seconds, strict=True)]
+        # Sorting is stable: of two that follow the same step, that of validations.csv comes first.
+        for row in sorted([*self.validations, *at_ends], key=lambda row: (row["epoch"], row["step"])):
             if row["val_acc"] >= target:
-                return row["epoch"], seconds
-        return math.inf, math.inf
+                return TimeToTarget(row["epoch"], row["step"], row["seconds"])
+        return TimeToTarget(math.inf, math.inf, math.inf)
 
 
 def read_runs(folder: Path) -> list[RunResult]:
@@ -118,11 +158,14 @@ def read_run(folder: RunFolder, entry: str | None = None) -> RunResult:
     """
     summary, seed = _undamaged(_read_summary, folder.summary)
     rows = _undamaged(_read_rows, folder.metrics)
+    validations = _undamaged(_read_validations, folder.validations)
     paths = {weights: test_result(folder.checkpoint(weights)) for weights in WEIGHTS}
     results = {weights: _undamaged(_read_test, path) for weights, path in paths.items() if path.exists()}
     tests = {weights: accuracy for weights, (accuracy, _) in results.items()}
     test_images = next((images for _, images in results.values()), None)
-    return RunResult(entry or folder.path.name, seed, folder.path, summary, rows, tests, entry, test_images)
+    return RunResult(
+        entry or folder.path.name, seed, folder.path, summary, rows, tests, entry, test_images, validations
+    )
 
 
 def _undamaged(read: Callable[[Path], Read], path: Path) -> Read:
@@ -146,6 +189,17 @@ def _read_rows(path: Path) -> list[dict[str, float]]:
     if rows and (missing := [name for name in COLUMNS if name not in rows[0]]):
         raise ValueError(f"there is no column {missing[0]!r}")
     return [row for row in rows if _is_whole_epoch(row)]
+
+
+def _read_validations(path: Path) -> list[dict[str, float]]:
+    rows = read_metrics(path)
+    if rows and (missing := [name for name in ("epoch", "step", "seconds", "val_acc") if name not in rows[0]]):
+        raise ValueError(f"there is no column {missing[0]!r}")
+    return rows
+
+
+def _read_step_losses(path: Path) -> list[tuple[int, float]]:
+    return [(int(row["step"]), row["train_loss"]) for row in read_metrics(path)]
 
 
 def _is_whole_epoch(row: dict[str, float]) -> bool:

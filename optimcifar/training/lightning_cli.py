@@ -31,6 +31,8 @@ from optimcifar.callbacks.metrics_row import KeepMetricsRow
 from optimcifar.callbacks.optimizer_cost import OptimizerCost
 from optimcifar.callbacks.other_loggers import OtherLoggers
 from optimcifar.callbacks.run_summary import RunSummary
+from optimcifar.callbacks.step_losses import StepLosses  # noqa: F401
+from optimcifar.callbacks.validation_rows import ValidationRows
 from optimcifar.callbacks.weight_averages import WeightAverages  # noqa: F401
 from optimcifar.data.cifar10 import CIFAR10DataModule  # noqa: F401
 from optimcifar.data.cifar10_sources import holds_nothing
@@ -298,6 +300,7 @@ class TrainingCLI(LightningCLI):
             StopAtDivergence(),
             self.summary,
             OtherLoggers(self.summary),
+            ValidationRows(self.summary),
             KeepMetricsRow(),
         ]
         if options.enable_checkpointing is not False:

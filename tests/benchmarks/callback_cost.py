@@ -25,7 +25,7 @@ from circumstances import circumstances, quiet
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.profilers import PassThroughProfiler
 
-from optimcifar import GradientsAndUpdates, WeightAverages
+from optimcifar import GradientsAndUpdates, StepLosses, WeightAverages
 from optimcifar.callbacks.divergence import StopAtDivergence
 from optimcifar.callbacks.optimizer_cost import OptimizerCost
 from optimcifar.training.profiler import NoProfiler
@@ -49,6 +49,7 @@ CALLBACKS: dict[str, Callable[[], Callback]] = {
     "StopAtDivergence": StopAtDivergence,
     "WeightAverages, ema": lambda: WeightAverages(swa_epoch_start=None),
     "GradientsAndUpdates": GradientsAndUpdates,
+    "StepLosses": StepLosses,
     "NoProfiler for the default": _SwitchProfiler,
 }
 

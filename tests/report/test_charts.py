@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +17,9 @@ from helpers import make_run
 
 from optimcifar.report.charts.gallery import draw_charts
 from optimcifar.report.charts.rates import learning_rates
+from optimcifar.report.charts.step_losses import step_loss_curve
 from optimcifar.report.charts.style import VEGA_LITE, Style
+from optimcifar.report.columns import cost_columns
 from optimcifar.report.comparison import Comparison, read_comparison
 from optimcifar.report.comparison_page import comparison_page
 
@@ -276,3 +280,83 @@ def test_page_of_many_runs_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             make_run(tmp_path / f"runs/configuration-{number}" / f"seed-{seed}", seed, course, columns)
     monkeypatch.setattr("vl_convert.javascript_bundle", lambda *arguments, **options: "")
     assert 200_000 < len(comparison_page(read_comparison(tmp_path, target_acc=0.3))) < 1_000_000
+
+
+def test_target_is_counted_in_steps_where_validations_lie_within_epochs(tmp_path: Path) -> None:
+    for seed, accuracy in enumerate((0.45, 0.35)):
+        folder = tmp_path / f"runs/sgd/seed-{seed}"
+        make_run(folder, seed, [0.2, 0.5])  # in steps 13 and 26, two seconds each
+        (folder / "validations.csv").write_text(
+            f"epoch,step,seconds,val_loss,val_acc\n1,13,2,2.2,0.2\n2,20,3.25,2.1,{accuracy}\n2,26,4,2.0,0.5\n"
+        )
+    make_run(tmp_path / "runs/wild/seed-0", 0, [0.1], status="diverged")
+    comparison = read_comparison(tmp_path, target_acc=0.4)
+    charts = charts_of(comparison)
+    assert "target_by_epoch" not in charts
+    by_step, by_seconds = charts["target_by_step"], charts["target_by_seconds"]
+    assert column(by_step, "target_by_step", "step", configuration="sgd") == [0, 20, 26, 26]
+    assert column(by_step, "target_by_step", "reached", configuration="sgd")[1:3] == ["1 of 2", "2 of 2"]
+    assert column(by_seconds, "target_by_seconds", "seconds", configuration="sgd") == [0, 3.25, 4, 4]
+    # A run that diverged goes on as long as the others, at as many steps an epoch as it had.
+    assert column(by_step, "target_by_step", "step", configuration="wild") == [0, 26]
+    rows = {row.name: row for row in comparison.configurations}
+    (reached,) = [found for found in cost_columns(comparison) if found.title == "reached val acc 0.4"]
+    assert (reached.text(rows["sgd"]), reached.value(rows["sgd"])) == ("2 of 2, median 23 steps, 3.6 s", 23)
+    assert reached.text(rows["wild"]) == "never"
+    times = [[row[f"{unit}_to_target"] for unit in ("epochs", "steps", "seconds")] for row in comparison.to_records()]
+    assert times == [[2, 20, 3.25], [2, 26, 4], [math.inf] * 3]
+    (sgd,) = [row for row in comparison.to_records("configurations") if row["configuration"] == "sgd"]
+    assert (sgd["epochs_to_target"], sgd["steps_to_target"], sgd["seconds_to_target"]) == (2, 23, 3.625)
+
+
+def write_losses(run: Path, losses: Sequence[float]) -> None:
+    rows = [f"{step // 500 + 1},{step},{loss}\n" for step, loss in enumerate(losses, 1)]
+    (run / "steps.csv").write_text("".join(["epoch,step,train_loss\n", *rows]))
+
+
+def test_losses_by_step_show_the_first_steps_and_thin_out_the_others(tmp_path: Path) -> None:
+    for seed in range(2):
+        make_run(tmp_path / f"runs/rmsprop/seed-{seed}", seed, [0.2])
+        write_losses(tmp_path / f"runs/rmsprop/seed-{seed}", [2.3, 500.0 + 100 * seed, *([2.5 - seed] * 698)])
+    make_run(tmp_path / "runs/wild/seed-0", 0, [], status="diverged")
+    write_losses(tmp_path / "runs/wild/seed-0", [2.0, 4.0, math.inf])
+    make_run(tmp_path / "runs/wild/seed-1", 1, [0.2])
+    write_losses(tmp_path / "runs/wild/seed-1", [2.0, 6.0, 3.0])
+    make_run(tmp_path / "runs/sgd/seed-0", 0, [0.3])
+    make_run(tmp_path / "runs/rmsprop/seed-2", 2, [0.2], status="running")
+    write_losses(tmp_path / "runs/rmsprop/seed-2", [9.0])
+    chart = charts_of(read_comparison(tmp_path))["train_loss_by_step"]
+    steps = column(chart, "step_losses", "step", configuration="rmsprop", run=0)
+    assert steps[:10] == [*range(1, 11)]
+    assert (steps[-1], len(steps) < 60) == (700, True)
+    assert all(later / earlier < 1.2 for earlier, later in itertools.pairwise(steps[10:]))
+    # Every step is in one mean: the loss of a step is its number.
+    write_losses(tmp_path / "runs/sgd/seed-0", [*map(float, range(1, 101))])
+    again = charts_of(read_comparison(tmp_path))["train_loss_by_step"]
+    ends = [0, *column(again, "step_losses", "step", configuration="sgd")]
+    means = column(again, "step_losses", "train_loss", configuration="sgd")
+    assert means == pytest.approx([(first + 1 + last) / 2 for first, last in itertools.pairwise(ends)], rel=1e-4)
+    assert column(chart, "step_loss_means", "train_loss", configuration="rmsprop")[:3] == [2.3, 550.0, 2.0]
+    assert column(chart, "step_loss_means", "seeds", configuration="rmsprop")[0] == 2
+    assert column(chart, "step_losses", "train_loss", configuration="wild", run=0) == [2.0, 4.0]
+    # Never a mean of the survivors.
+    assert column(chart, "step_loss_means", "train_loss", configuration="wild") == [2.0, 5.0]
+    (cross,) = marks(chart, "point", shape="M-1,-1L1,1M-1,1L1,-1")
+    (end,) = chart["datasets"][cross["data"]["name"]]
+    assert (end["configuration"], end["step"], end["train_loss"]) == ("wild", 2, 4.0)
+    axes = next(marks(chart, "line"))["encoding"]
+    assert (axes["x"]["scale"]["type"], axes["y"]["scale"]["type"]) == ("log", "log")
+    assert "a point is the mean of a group of steps" in " ".join(chart["title"]["subtitle"])
+
+
+def test_axis_of_steps_begins_with_the_first_that_was_written(tmp_path: Path) -> None:
+    def ticks() -> Any:
+        figure = step_loss_curve(Style(["run"]), read_comparison(tmp_path))
+        assert figure is not None
+        return next(marks(figure.panels[""].to_dict(), "line"))["encoding"]["x"]["axis"]["values"]
+
+    make_run(tmp_path / "run", 0, [0.2])
+    (tmp_path / "run" / "steps.csv").write_text("epoch,step,train_loss\n1,3000,2.0\n2,6000,1.0\n")
+    assert ticks() == [5000]
+    (tmp_path / "run" / "steps.csv").write_text("epoch,step,train_loss\n1,1,2.0\n2,6000,1.0\n")
+    assert ticks() == [1, 10, 100, 1000]

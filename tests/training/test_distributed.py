@@ -18,8 +18,8 @@ RECORDER = """
 import hashlib
 from lightning.pytorch import Callback
 
-class RecordImages(Callback):
-    "Writes the hash of each image that this process trains on or validates to a file per epoch."
+class Record(Callback):
+    "Writes the hash of each image that this process trains on or validates to a file per epoch, and every loss."
 
     def write(self, trainer, part, images):
         with open(f"{part}-{trainer.current_epoch}-{trainer.global_rank}.txt", "a") as file:
@@ -30,6 +30,10 @@ class RecordImages(Callback):
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         self.write(trainer, "train", batch[0])
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        with open(f"losses-{trainer.global_rank}.txt", "a") as file:
+            file.write(f"{outputs['loss'].item()}\\n")
 
     def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
         self.write(trainer, "val", batch[0])
@@ -65,8 +69,8 @@ def run(tmp_path: Path) -> Path:
     """Train two epochs in two processes on the CPU, and return the folder in which they ran."""
     (tmp_path / "recorder.py").write_text(RECORDER)
     data = ("--data", "Shapes10DataModule", "--data.train_images", "1001", "--data.val_size", "201")
-    record = "--trainer.callbacks+=recorder.RecordImages"
-    outcome = optimcifar(tmp_path, "fit", *data, "--trainer.max_epochs", "2", *TWO_PROCESSES, record)
+    callbacks = ("--trainer.callbacks+=recorder.Record", "--trainer.callbacks+=StepLosses")
+    outcome = optimcifar(tmp_path, "fit", *data, "--trainer.max_epochs", "2", *TWO_PROCESSES, *callbacks)
     assert outcome.status == 0, outcome.err
     assert outcome.out.count("epoch 2/2") == 1, "one process prints"
     return tmp_path
@@ -92,6 +96,11 @@ def test_two_processes_use_every_image_once_per_epoch(run: Path) -> None:
     assert len(data.val_positions) == 201
     # The mean over all images, not over the processes' means.
     assert summary["val_acc"] * 201 == pytest.approx(round(summary["val_acc"] * 201), abs=1e-3)
+    own, other = ([*map(float, (run / f"losses-{rank}.txt").read_text().split())] for rank in (0, 1))
+    rows = read_rows(run / "lightning_logs" / "version_0" / "steps.csv")
+    assert [row["step"] for row in rows] == [str(step) for step in range(1, 15)]
+    means = [(loss + others) / 2 for loss, others in zip(own, other, strict=True)]
+    assert [float(row["train_loss"]) for row in rows] == pytest.approx(means)
 
 
 OPTIONS = (
@@ -192,15 +201,17 @@ def test_every_strategy_of_several_processes_reports_its_run(strategy: str, tmp_
 @pytest.mark.slow
 def test_two_processes_go_on_within_an_epoch(tmp_path: Path) -> None:
     data = ("--data", "Shapes10DataModule", "--data.train_images", "700", "--data.val_size", "100")
-    options = ("fit", *data, *TWO_PROCESSES, "--trainer.max_epochs", "3")
+    losses = "--trainer.callbacks+=StepLosses"
+    options = ("fit", *data, *TWO_PROCESSES, losses, "--trainer.max_epochs", "3")
     for name, more in (("whole", ()), ("cut", ("--trainer.max_steps", "8"))):
         (tmp_path / name).mkdir()
         assert optimcifar(tmp_path / name, *options, *more).status == 0
     cut = "lightning_logs/version_0/checkpoints/last.ckpt"
-    rest = optimcifar(tmp_path / "cut", "fit", *TWO_PROCESSES, "--trainer.max_epochs", "3", "--ckpt_path", cut)
+    rest = optimcifar(tmp_path / "cut", "fit", *TWO_PROCESSES, losses, "--trainer.max_epochs", "3", "--ckpt_path", cut)
     assert rest.status == 0, rest.err
     runs = (tmp_path / "whole" / "lightning_logs" / "version_0", tmp_path / "cut" / "lightning_logs" / "version_1")
     first, second = (read_weights(run / "checkpoints" / "last.ckpt") for run in runs)
     assert equal_weights(first, second)
     whole, rest_rows = (read_rows(run / "metrics.csv") for run in runs)
     assert [row["train_loss"] for row in rest_rows] == [row["train_loss"] for row in whole[1:]]
+    assert read_rows(runs[1] / "steps.csv") == read_rows(runs[0] / "steps.csv")[8:]

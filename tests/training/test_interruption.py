@@ -26,10 +26,11 @@ TIMES = {"train_seconds", "images_per_second", "optimizer_step_ms"}
 
 
 def options(config: Path, root: Path) -> list[object]:
-    """Return the options of a run of eight epochs with a few steps each, and with averages."""
+    """Return the options of a run of eight epochs with a few steps each, with averages and the losses of steps."""
     data = ("--data", "Shapes10DataModule", "--data.train_images", 700, "--data.val_size", 60, "--data.batch_size", 32)
     averages = ("--trainer.callbacks+=WeightAverages", "--trainer.callbacks.swa_epoch_start=3")
-    return ["--config", config, *data, "--trainer.max_epochs", 8, "--trainer.default_root_dir", root, *averages]
+    losses = "--trainer.callbacks+=StepLosses"
+    return ["--config", config, *data, "--trainer.max_epochs", 8, "--trainer.default_root_dir", root, *averages, losses]
 
 
 class Runs:
@@ -104,6 +105,8 @@ class Runs:
 def assert_same_run(run: Path, other: Path) -> None:
     """Assert that metrics, summary and all weights are equal, apart from times."""
     assert metrics_without_times(run) == metrics_without_times(other)
+    assert metrics_without_times(run, "validations.csv") == metrics_without_times(other, "validations.csv")
+    assert (run / "steps.csv").read_bytes() == (other / "steps.csv").read_bytes()
     first, second = ({k: v for k, v in read_summary(r).items() if k not in TIMES} for r in (run, other))
     assert first == second
     names, other_names = (sorted(path.name for path in r.glob("checkpoints/*.ckpt")) for r in (run, other))

@@ -132,7 +132,7 @@ def test_callback(name: str, case: Case, optimcifar: Command, tmp_path: Path) ->
         assert message.count("\n") <= 2
         return
     assert status == 0, message
-    usual = ("checkpoints/last.ckpt", "config.yaml", "metrics.csv", "summary.json")
+    usual = ("checkpoints/last.ckpt", "config.yaml", "metrics.csv", "summary.json", "validations.csv")
     assert found == {f"lightning_logs/version_0/{file}" for file in (*usual, *case.files)}
     rows = read_rows(run / "metrics.csv")
     assert [int(row["step"]) for row in rows] == list(case.steps)

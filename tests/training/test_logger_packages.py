@@ -24,7 +24,7 @@ from optimcifar.training.run import fit, resume
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
 RUN = Path("lightning_logs/version_0")
-OWN_FILES = {"config.yaml", "metrics.csv", "summary.json", "checkpoints/last.ckpt"}
+OWN_FILES = {"config.yaml", "metrics.csv", "validations.csv", "summary.json", "checkpoints/last.ckpt"}
 
 
 @dataclass

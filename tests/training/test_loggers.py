@@ -18,7 +18,7 @@ from optimcifar.training.loggers import name_loggers
 from optimcifar.training.run import fit, resume
 
 RUN = Path("lightning_logs/version_0")
-OWN_FILES = {"config.yaml", "metrics.csv", "summary.json", "checkpoints/last.ckpt"}
+OWN_FILES = {"config.yaml", "metrics.csv", "validations.csv", "summary.json", "checkpoints/last.ckpt"}
 OTHER_FILES = {"metrics.csv", "hparams.yaml"}  # of a CSVLogger
 AVERAGES = ("--trainer.callbacks+=WeightAverages", "--trainer.callbacks.swa_epoch_start=1")
 

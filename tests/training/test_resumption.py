@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import equal_weights, quiet_trainer, read_rows
+from helpers import Command, equal_weights, metrics_without_times, quiet_trainer, read_rows
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint, StochasticWeightAveraging
 from torch import nn
@@ -24,8 +25,10 @@ from optimcifar import (
     RunLogger,
     RunSummary,
     Shapes10DataModule,
+    StepLosses,
     WeightAverages,
 )
+from optimcifar.callbacks.validation_rows import ValidationRows
 from optimcifar.optim.types import LRInterval, LRSchedulerCallable
 
 # A training epoch has four batches.
@@ -108,6 +111,11 @@ class Run:
         weights: dict[str, torch.Tensor] = dict(self.classifier.state_dict())
         return weights | {f"{n}.{k}": v for n, a in self.averages.state_dict().items() for k, v in a.items()}
 
+    def table(self, name: str) -> list[dict[str, str]]:
+        """Return the rows of a CSV file of the run without seconds, which no two runs share; none without the file."""
+        rows = [row for path in self.folder.rglob(name) for row in read_rows(path)]
+        return [{column: cell for column, cell in row.items() if column != "seconds"} for row in rows]
+
     def rows(self) -> dict[str, dict[str, str]]:
         """Return the filled cells but for seconds, by epoch."""
         rows = [row for path in self.folder.rglob("metrics.csv") for row in read_rows(path)]
@@ -129,11 +137,85 @@ def assert_goes_on(whole: Run, resumed: Run, name: str) -> None:
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_training_goes_on_from_every_checkpoint(settings: str, tmp_path: Path) -> None:
     save = SaveEverywhere(tmp_path)
-    whole = Run(tmp_path / "whole", GradientsAndUpdates(), save, **SETTINGS[settings]).fit()
+    whole = Run(tmp_path / "whole", GradientsAndUpdates(), StepLosses(), save, **SETTINGS[settings]).fit()
     assert "grad_norm_5" in whole.rows()["1"]
+    losses = whole.table("steps.csv")
+    assert [row["step"] for row in losses] == [str(step + 1) for step in range(whole.trainer.global_step)]
     for number, checkpoint in enumerate(save.files):
-        resumed = Run(tmp_path / str(number), GradientsAndUpdates(), **SETTINGS[settings]).fit(checkpoint)
+        resumed = Run(tmp_path / str(number), GradientsAndUpdates(), StepLosses(), **SETTINGS[settings]).fit(checkpoint)
         assert_goes_on(whole, resumed, checkpoint.stem)
+        assert resumed.table("steps.csv") == losses[step_of(checkpoint) :], checkpoint.stem
+
+
+class SaveTables(SaveEverywhere):
+    """Saves the tables beside each checkpoint, as a run that is killed there leaves them."""
+
+    def save(self, trainer: Trainer, moment: str) -> None:
+        super().save(trainer, moment)
+        copy_tables(Path(trainer.log_dir or ""), self.files[-1].with_suffix(""))
+
+
+def copy_tables(run: Path, to: Path) -> None:
+    to.mkdir(parents=True)
+    for path in run.glob("*.csv"):
+        shutil.copy(path, to)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.stem.removeprefix("step ").partition(",")[0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "checkpoints"),
+    [
+        ("gradients of three batches", slice(0, 8, 4)),  # after the first batch of three, and after the third
+        *(pytest.param(settings, slice(-1), marks=pytest.mark.slow) for settings in SETTINGS),
+    ],
+)
+def test_tables_go_on_in_the_folder_of_the_run(settings: str, checkpoints: slice, tmp_path: Path) -> None:
+    def run(folder: Path, *callbacks: Callback) -> Run:
+        summary = RunSummary()
+        own = (StepLosses(), ValidationRows(summary), *callbacks)
+        return Run(folder, *own, summary=summary, **SETTINGS[settings] | {"logger": RunLogger(folder, version=0)})
+
+    save = SaveTables(tmp_path)
+    whole = run(tmp_path / "whole", save).fit()
+    assert len(whole.table("steps.csv")) == whole.trainer.global_step
+    for number, checkpoint in enumerate(save.files[checkpoints]):
+        # Killed with its checkpoint, or after it had gone on to its end.
+        for name, left in (("at once", checkpoint.with_suffix("")), ("late", Path(whole.trainer.log_dir or ""))):
+            folder = tmp_path / f"{number} {name}"
+            copy_tables(left, folder / "lightning_logs" / "version_0")
+            resumed = run(folder).fit(checkpoint)
+            for table in ("steps.csv", "validations.csv"):
+                assert resumed.table(table) == whole.table(table), (table, name, checkpoint.stem)
+
+
+INTERRUPTED = """
+from lightning.pytorch import Callback
+
+class Interrupted(Callback):
+    "Presses Ctrl-C in the 21st step of a new run."
+
+    def on_train_batch_end(self, trainer, *args):
+        if trainer.global_step == 21 and trainer.ckpt_path is None:
+            raise KeyboardInterrupt
+"""
+
+
+def test_tables_of_a_run_that_is_interrupted_within_an_epoch_and_resumed_are_whole(
+    optimcifar: Command, small: list[str], tmp_path: Path
+) -> None:
+    options = (*small, "--trainer.val_check_interval", 5, "--trainer.callbacks+=StepLosses")
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    assert optimcifar("fit", *options).status == 0
+    assert optimcifar("fit", *options, "--trainer.callbacks+=interrupted.Interrupted").status == 130
+    whole, cut = (tmp_path / "lightning_logs" / f"version_{number}" for number in (0, 1))
+    assert [row["step"] for row in read_rows(whole / "validations.csv")] == ["5", "10", "18", "23"]
+    assert read_rows(cut / "steps.csv") == read_rows(whole / "steps.csv")[:21]
+    assert optimcifar("resume", cut).status == 0
+    assert (cut / "steps.csv").read_bytes() == (whole / "steps.csv").read_bytes()
+    assert metrics_without_times(cut, "validations.csv") == metrics_without_times(whole, "validations.csv")
 
 
 def test_schedule_in_steps_that_leaves_its_length_out_goes_on_from_every_checkpoint(tmp_path: Path) -> None:

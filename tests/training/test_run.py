@@ -157,7 +157,7 @@ def test_images_are_read_once_and_the_optimizer_is_built_once(
 def test_run_writes_these_files(small: list[str], tmp_path: Path) -> None:
     fit(small)
     files = sorted(str(path.relative_to(tmp_path / RUN)) for path in file_contents(tmp_path))
-    assert files == ["checkpoints/last.ckpt", "config.yaml", "metrics.csv", "summary.json"]
+    assert files == ["checkpoints/last.ckpt", "config.yaml", "metrics.csv", "summary.json", "validations.csv"]
 
 
 def test_existing_run_is_not_overwritten(optimcifar: Command, small: list[str], tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ class Case:
         value: as typed.
         steps: the number of optimizer steps at the end of each epoch.
         validated: whether each epoch has validation metrics; None for all.
-        files: those of the run.
+        files: those of the run; a validation adds validations.csv.
         refusal: a part of the message if the value is refused.
     """
 
@@ -122,14 +122,15 @@ def test_option(option: str, case: Case, optimcifar: Command, tmp_path: Path) ->
         assert found == set()
         return
     assert outcome.status == 0, outcome.err
-    assert found == {f"lightning_logs/version_0/{name}" for name in case.files}
+    validated = (True,) * len(case.steps) if case.validated is None else case.validated
+    files = (*case.files, "validations.csv") if case.files and any(validated) else case.files
+    assert found == {f"lightning_logs/version_0/{name}" for name in files}
     assert f"finished after {max(len(case.steps), 1)} epoch" in outcome.out or not case.files
     if case.files:
         run = tmp_path / "lightning_logs" / "version_0"
         rows = read_rows(run / "metrics.csv")
         assert [int(row["step"]) for row in rows] == list(case.steps)
         assert all(row["train_loss"] and row["seconds"] and row["lr"] == "0.01" for row in rows)
-        validated = (True,) * len(rows) if case.validated is None else case.validated
         assert [bool(row["val_acc"]) for row in rows] == list(validated or (False,) * len(rows))
         assert read_summary(run)["steps"] == case.steps[-1]
         if "checkpoints/last.ckpt" in case.files:

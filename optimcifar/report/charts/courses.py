@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 from optimcifar.report.analysis import Analysis
 from optimcifar.report.charts.style import Values, rounded
@@ -22,11 +23,13 @@ class Course:
         number: tells it from other runs of its configuration.
         seconds: seconds of training after each epoch. An epoch that it did not reach takes the others' mean, or that of
             the epochs before.
+        steps: optimizer steps after each epoch, likewise.
     """
 
     run: RunResult
     number: int
     seconds: list[float]
+    steps: list[float]
 
 
 class Courses:
@@ -114,11 +117,20 @@ def _courses(runs: list[RunResult], longest: int) -> list[Course]:
     # A run that diverged goes on as long as any run. One without a row is at chance level after its first epoch.
     diverged = any(run.status == "diverged" for run in runs)
     length = max((len(run.rows) for run in runs), default=0) if not diverged else max(longest, 1)
-    times = [[run.rows[epoch]["seconds"] for run in runs if len(run.rows) > epoch] for epoch in range(length)]
-    known = [statistics.fmean(own) for own in times if own]
+    seconds = _carried_on([[row["seconds"] for row in run.rows] for run in runs], length)
+    steps = _carried_on([_own_steps(run) for run in runs], length)
+    return [Course(run, number, seconds[number], steps[number]) for number, run in enumerate(runs)]
+
+
+def _own_steps(run: RunResult) -> list[float]:
+    """Return the number of steps of each epoch."""
+    ends = [row["step"] for row in run.rows]
+    return [end - start for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _carried_on(amounts: list[list[float]], length: int) -> list[list[float]]:
+    """Return sums up to each epoch, up to a number of epochs, of the amounts that each run took for its epochs."""
+    by_epoch = [[own[epoch] for own in amounts if len(own) > epoch] for epoch in range(length)]
+    known = [statistics.fmean(own) for own in by_epoch if own]
     usual = known + [statistics.fmean(known) if known else 0.0] * (length - len(known))
-    courses = []
-    for number, run in enumerate(runs):
-        own = [row["seconds"] for row in run.rows] + usual[len(run.rows) :]
-        courses.append(Course(run, number, [sum(own[:epoch]) for epoch in range(1, length + 1)]))
-    return courses
+    return [list(accumulate(own + usual[len(own) :])) for own in amounts]

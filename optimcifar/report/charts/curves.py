@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import altair as alt
@@ -24,8 +25,8 @@ from optimcifar.report.charts.style import (
 _METRICS = {"val_acc": "validation accuracy", "train_loss": "train loss"}
 _OVER = {"epoch": "epoch", "seconds": "seconds of training"}
 
-# With more configurations the lines of their seeds are fainter.
-_FEW = 7
+#: With more configurations the lines of their seeds are fainter.
+FEW = 7
 
 # A loss that grows by more than this squeezes all others on a linear axis.
 _LINEAR = 50
@@ -46,7 +47,7 @@ def learning_curves(style: Style, courses: Courses) -> list[Figure]:
 
 def _learning_curve(style: Style, courses: Courses, data: dict[str, Values], metric: str, over: str) -> Figure:
     layers = _lines(style, "means", metric, _curve_x(courses, over), _curve_y(metric, data["seeds"]))
-    thin = _of(style, "seeds", metric).mark_line(strokeWidth=0.8, opacity=0.4 if len(courses.by_name) <= _FEW else 0.2)
+    thin = _of(style, "seeds", metric).mark_line(strokeWidth=0.8, opacity=0.4 if len(courses.by_name) <= FEW else 0.2)
     layers.insert(0, thin.encode(x=f"{over}:Q", y=f"{metric}:Q", detail="run:N", color=style.colour))
     notes = ["Thick: mean over seeds; thin: every seed."]
     if data["divergences"]:
@@ -101,9 +102,14 @@ def _curve_x(courses: Courses, over: str) -> alt.X:
 
 
 def _curve_y(metric: str, seeds: Values) -> alt.Y:
-    values = [row[metric] for row in seeds if row[metric] is not None]
-    if metric == "train_loss" and max(values) > _LINEAR * min(values):
-        scale, axis = power_scale(values)
-    else:
-        scale, axis = alt.Scale(zero=False, padding=6), alt.Axis()
+    scale, axis = alt.Scale(zero=False, padding=6), alt.Axis()
+    if metric == "train_loss":
+        scale, axis = loss_scale([row[metric] for row in seeds if row[metric] is not None])
     return alt.Y(f"{metric}:Q", title=_METRICS[metric], scale=scale, axis=axis)
+
+
+def loss_scale(values: Sequence[float]) -> tuple[alt.Scale, alt.Axis]:
+    """Return a linear scale and its axis, or a scale of powers if the losses span orders of magnitude."""
+    if max(values) > _LINEAR * min(values):
+        return power_scale(values)
+    return alt.Scale(zero=False, padding=6), alt.Axis()

@@ -13,8 +13,9 @@ from optimcifar.report.charts.curves import layer_curves, learning_curves
 from optimcifar.report.charts.final import final_accuracy
 from optimcifar.report.charts.forest import averages, differences
 from optimcifar.report.charts.rates import learning_rates
+from optimcifar.report.charts.step_losses import step_loss_curve
 from optimcifar.report.charts.style import CONFIG, Figure, Style
-from optimcifar.report.charts.target import share_reached
+from optimcifar.report.charts.target import shares_reached
 from optimcifar.report.sentences import augmentations
 from optimcifar.runs.results import RunResult
 from optimcifar.text import count
@@ -30,8 +31,8 @@ def figures(analysis: Analysis, style: Style) -> list[Figure]:
         differences(style, analysis),
         final_accuracy(style, analysis),
         *learning_curves(style, courses),
-        share_reached(style, analysis, courses, "epoch"),
-        share_reached(style, analysis, courses, "seconds"),
+        step_loss_curve(style, analysis),
+        *shares_reached(style, analysis, courses),
         learning_rates(style, analysis),
         averages(style, analysis),
         layer_curves(style, courses, "gradients"),

@@ -214,7 +214,7 @@ def power_scale(values: Iterable[float]) -> tuple[alt.Scale, alt.Axis]:
 def tooltip(*fields: str) -> list[alt.Tooltip]:
     """Return what is shown beside the pointer."""
     texts = ("configuration", "row", "verdict", "reached", "within", "line", "setting")
-    formats = {"epoch": "d", "seed": "d", "seeds": "d", "trial": "d", "trials": "d", "seconds": ".1f"}
+    formats = {"epoch": "d", "seed": "d", "seeds": "d", "trial": "d", "trials": "d", "step": ",d", "seconds": ".1f"}
     return [
         alt.Tooltip(f"{name}:N") if name in texts else alt.Tooltip(f"{name}:Q", format=formats.get(name, ".4~g"))
         for name in fields

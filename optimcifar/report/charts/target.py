@@ -12,37 +12,41 @@ from optimcifar.report.analysis import Analysis
 from optimcifar.report.charts.courses import Course, Courses
 from optimcifar.report.charts.shares import SIDE_BY_SIDE, drawn_share, share_curves
 from optimcifar.report.charts.style import Figure, Style, Values, epoch_axis, tooltip
+from optimcifar.runs.results import TimeToTarget
 
-_OVER = {"epoch": "epoch", "seconds": "seconds of training"}
+Over = Literal["epoch", "step", "seconds"]
+
+_TITLES: dict[Over, str] = {"epoch": "epoch", "step": "optimizer step", "seconds": "seconds of training"}
 
 
-def share_reached(
-    style: Style, analysis: Analysis, courses: Courses, over: Literal["epoch", "seconds"]
-) -> Figure | None:
-    """Return the share of all seeds that reached the target by an epoch or a time; None if none did, or no target.
+def shares_reached(style: Style, analysis: Analysis, courses: Courses) -> list[Figure]:
+    """Return the share of all seeds that reached the target, by epoch and by seconds; none if no run did.
 
-    Runs that diverged, or never reached it, stay among all.
+    By step instead of by epoch, if a run has validations within epochs. Runs that diverged or never reached the target
+    stay among all.
     """
-    target = analysis.target_acc
-    reached = {row.name: row.target.reached for row in analysis.configurations if row.target}
-    if target is None or not any(reached.values()):
-        return None
+    reached = any(row.target.reached for row in analysis.configurations if row.target)
+    if analysis.target_acc is None or not reached:
+        return []
+    over: tuple[Over, ...] = ("step" if analysis.validates_within_epochs else "epoch", "seconds")
+    return [_share_reached(style, analysis.target_acc, courses, each) for each in over]
+
+
+def _share_reached(style: Style, target: float, courses: Courses, over: Over) -> Figure:
     name, values = f"target_by_{over}", _shares(courses, target, over)
     x_axis = epoch_axis(int(max(value[over] for value in values)), first=0) if over == "epoch" else alt.Axis()
-    x = alt.X(f"{over}:Q", title=_OVER[over], axis=x_axis)
+    x = alt.X(f"{over}:Q", title=_TITLES[over], axis=x_axis)
     chart = share_curves(style, name, x, "seeds", tooltip("configuration", over, "reached"))
     title = f"Seeds that reached a validation accuracy of {target:g}, by {over}"
     notes = [f"Of all seeds; those that diverged or never reached it stay below. {SIDE_BY_SIDE}"]
     return Figure(name, title, notes, {"": chart}, {name: values})
 
 
-def _shares(courses: Courses, target: float, over: str) -> Values:
+def _shares(courses: Courses, target: float, over: Over) -> Values:
     values: Values = []
     for number, (name, own) in enumerate(courses.by_name.items()):
-        ended = [(course, course.run.to_target(target)) for course in own]
-        known = [
-            (_length(course, over), found[over == "seconds"]) for course, found in ended if not math.isnan(found[0])
-        ]
+        ended = [(course, _time(course.run.to_target(target), over)) for course in own]
+        known = [(_length(course, over), time) for course, time in ended if not math.isnan(time)]
         if not known:
             continue
         times = sorted(time for _, time in known if math.isfinite(time))
@@ -56,6 +60,12 @@ def _shares(courses: Courses, target: float, over: str) -> Values:
     return values
 
 
-def _length(course: Course, over: str) -> float:
-    """Return how long a run was, in epochs or seconds of training; one that diverged goes on with the others."""
-    return course.seconds[-1] if over == "seconds" else float(len(course.seconds))
+def _time(found: TimeToTarget, over: Over) -> float:
+    return {"epoch": found.epochs, "step": found.steps, "seconds": found.seconds}[over]
+
+
+def _length(course: Course, over: Over) -> float:
+    """Return how long a run was; one that diverged goes on with the others."""
+    if over == "epoch":
+        return float(len(course.seconds))
+    return (course.steps if over == "step" else course.seconds)[-1]

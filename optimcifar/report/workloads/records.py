@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from optimcifar.report.records import Record, configuration_records, run_records
-from optimcifar.report.workloads.results import UNIT_COLUMN, TimeToTarget, WorkloadResults
+from optimcifar.report.workloads.results import UNIT_COLUMN, WorkloadResults, WorkloadTime
 from optimcifar.statistics.performance_profile import share_within
 
 
@@ -28,7 +28,7 @@ def profile_records(results: WorkloadResults) -> list[Record]:
     return [_profile_record(time, results.ratios(time.configuration)) for time in results.times]
 
 
-def _profile_record(time: TimeToTarget, ratios: Sequence[float]) -> Record:
+def _profile_record(time: WorkloadTime, ratios: Sequence[float]) -> Record:
     return {
         "configuration": time.configuration,
         "workload": time.workload,

@@ -22,11 +22,11 @@ UNIT, UNIT_SHORT, UNIT_COLUMN = "seconds of training", "s", "seconds_to_target"
 
 def time_to_target(run: RunResult, target: float) -> float:
     """Return when a run reached a target, in ``UNIT``: infinity for never, NaN if it has no table of its epochs."""
-    return run.to_target(target)[1]
+    return run.to_target(target).seconds
 
 
 @dataclass(frozen=True)
-class TimeToTarget:
+class WorkloadTime:
     """When a configuration reached the target of a workload.
 
     Attributes:
@@ -71,7 +71,7 @@ class WorkloadResults:
         return [run for comparison in self.comparisons.values() for run in comparison.runs]
 
     @cached_property
-    def times(self) -> list[TimeToTarget]:
+    def times(self) -> list[WorkloadTime]:
         """The time of every configuration on every workload, by configuration; none without a target of each."""
         targets = {name: comparison.target_acc for name, comparison in self.comparisons.items()}
         found = {name: self._times(name, target) for name, target in targets.items() if target is not None}
@@ -79,7 +79,7 @@ class WorkloadResults:
             return []
         return [of_workload[name] for name in self.names for of_workload in found.values()]
 
-    def times_of(self, configuration: str) -> list[TimeToTarget]:
+    def times_of(self, configuration: str) -> list[WorkloadTime]:
         """Return the times of a configuration on every workload."""
         return [time for time in self.times if time.configuration == configuration]
 
@@ -93,7 +93,7 @@ class WorkloadResults:
         reached = {time.workload for time in self.times if math.isfinite(time.ratio)}
         return [name for name in self.comparisons if name not in reached] if self.times else []
 
-    def _times(self, workload: str, target: float) -> dict[str, TimeToTarget]:
+    def _times(self, workload: str, target: float) -> dict[str, WorkloadTime]:
         comparison = self.comparisons[workload]
         of_seeds = {
             name: [time for run in comparison.ended(name) if not math.isnan(time := time_to_target(run, target))]
@@ -102,7 +102,7 @@ class WorkloadResults:
         times = {name: time_of_half(own) for name, own in of_seeds.items()}
         ratios = performance_ratios(times)
         return {
-            name: TimeToTarget(
+            name: WorkloadTime(
                 name, workload, target, len(own), sum(map(math.isfinite, own)), times[name], ratios[name]
             )
             for name, own in of_seeds.items()

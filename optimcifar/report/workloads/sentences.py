@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from optimcifar.report.sentences import setting, summary_values
-from optimcifar.report.workloads.results import UNIT, UNIT_SHORT, TimeToTarget, WorkloadResults
+from optimcifar.report.workloads.results import UNIT, UNIT_SHORT, WorkloadResults, WorkloadTime
 from optimcifar.statistics.stages import FALSE_VERDICTS
 from optimcifar.text import conjunction, count, listing, percent
 
@@ -70,7 +70,7 @@ def workload_cautions(results: WorkloadResults) -> list[str]:
     return lines
 
 
-def time_text(time: TimeToTarget) -> str:
+def time_text(time: WorkloadTime) -> str:
     """Write ``12.3 s, 1.25x``, ``9.8 s, fastest``, or ``1 of 5 seeds`` if fewer than half reached the target."""
     if not time.seeds:
         return "no result"

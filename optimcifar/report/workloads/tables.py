@@ -7,13 +7,13 @@ import math
 from optimcifar.report.analysis import Configuration
 from optimcifar.report.columns import verdict_columns
 from optimcifar.report.tables import Column, Table
-from optimcifar.report.workloads.results import UNIT, TimeToTarget, WorkloadResults
+from optimcifar.report.workloads.results import UNIT, WorkloadResults, WorkloadTime
 from optimcifar.report.workloads.sentences import time_text
 from optimcifar.statistics.estimates import LEVEL
 from optimcifar.text import percent
 
 # A row is a configuration, with its time on each workload.
-_Row = dict[str, TimeToTarget]
+_Row = dict[str, WorkloadTime]
 
 
 def verdict_tables(results: WorkloadResults) -> dict[str, Table[Configuration]]:
