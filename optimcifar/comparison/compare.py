@@ -44,7 +44,7 @@ def compare(
             ``configs/sgd.yaml:model.optimizer.lr=0.03``.
         seeds: how many, which, or ``"auto"`` for seeds on demand.
         baseline: the name of the configuration to compare with; None for the first.
-        target_acc: a validation accuracy, 0 to 1, to which epochs and seconds are counted; None for none.
+        target_acc: a validation accuracy, 0 to 1, to which steps and seconds are counted; None for none.
         out: the comparison's folder.
         jobs: runs at a time; None for one per GPU, or one per core.
         options: options of ``optimcifar fit`` that hold for all runs: ``["--trainer.max_epochs", "5"]``.

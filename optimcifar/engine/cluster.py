@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,17 +29,19 @@ from optimcifar.errors import UsageError, error_message
 from optimcifar.runs.folder import RunFolder
 
 _T = TypeVar("_T")
+_Closable = TypeVar("_Closable", Client, SpecCluster)
 
 # A run whose worker dies is retried from its last checkpoint, so many times.
 _RETRIES = 10
 
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": _RETRIES,
-    "distributed.comm.timeouts.connect": "10s",
     # In place of dask's own variables, which return freed memory to the system at once: training would ask for it again
     # in every step.
     "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1},
 }
+
+_CONNECT = "distributed.comm.timeouts.connect"
 
 # dask serves a page whatever its options say, and warns where its usual port is taken.
 _ANY_PORT = "127.0.0.1:0"
@@ -60,7 +62,7 @@ def connect(options: ClusterOptions, out: Path, entries: Sequence[Entry]) -> Ite
     """
     with _restored_process(), dask.config.set(_SETTINGS):
         if options.scheduler:
-            with _remote_client(options.scheduler) as client:
+            with dask.config.set({_CONNECT: "10s"}), _remote_client(options.scheduler) as client:
                 _show_dashboard(client, options)
                 _wait_for_worker(client, options.scheduler)
                 shipped = shipped_configurations().values()  # every worker has them, since it has the same package
@@ -68,7 +70,8 @@ def connect(options: ClusterOptions, out: Path, entries: Sequence[Entry]) -> Ite
                 refuse_unfit_workers(client, out, [path for path in files if path not in shipped])
                 yield client
         else:
-            with _local_cluster(options) as cluster, Client(cluster) as client:
+            # New processes on cores that other programs use take their time.
+            with dask.config.set({_CONNECT: "60s"}), _local_client(options) as client:
                 _show_dashboard(client, options)
                 yield client
 
@@ -117,6 +120,23 @@ def _restored_process() -> Iterator[None]:
             yield
         finally:
             logger.setLevel(level)
+
+
+@contextmanager
+def _local_client(options: ClusterOptions) -> Iterator[Client]:
+    with _closed(_local_cluster(options)) as cluster, _closed(Client(cluster)) as client:
+        yield client
+
+
+@contextmanager
+def _closed(opened: _Closable) -> Iterator[_Closable]:
+    """Close a cluster or its client in the end, which may take too long where other programs use the cores."""
+    try:
+        yield opened
+    finally:
+        # The runs are over, and the workers end with this process: no reason to lose the report.
+        with suppress(TimeoutError):
+            opened.close()
 
 
 def _local_cluster(options: ClusterOptions) -> SpecCluster:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
-from optimcifar.engine.cluster import _show_dashboard
+from optimcifar.engine.cluster import _show_dashboard, connect
 from optimcifar.engine.cluster_options import ClusterOptions
 
 
@@ -58,3 +58,24 @@ def test_usual_port_of_the_dashboard_may_be_taken(dashboard: bool) -> None:
         ended = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, check=True)
     assert ended.stderr == ""
     assert ended.stdout.count("dashboard: http://127.0.0.1:") == int(dashboard)
+
+
+def test_workers_that_take_too_long_to_close_cost_no_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+
+    class Slow:
+        def __init__(self, *arguments: object, **options: object) -> None:
+            pass
+
+        def close(self) -> None:
+            closed.append(self)
+            raise TimeoutError
+
+    for name in ("SpecCluster", "Client"):
+        monkeypatch.setattr(f"optimcifar.engine.cluster.{name}", Slow)
+    with connect(ClusterOptions(), Path(), []) as client:
+        assert isinstance(client, Slow)
+    assert closed[0] is client
+    assert len(closed) == 2
+    with pytest.raises(TimeoutError, match="of a run"), connect(ClusterOptions(), Path(), []):
+        raise TimeoutError("of a run")
