@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from optimcifar.data.decoding import as_rgb, read_image
+from optimcifar.data.decoding import COPIES, as_rgb
 from optimcifar.data.images import DataError
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
@@ -88,7 +88,7 @@ PNG_FILES: dict[str, tuple[int, int, dict[str, bytes], Pixels, Pixels]] = {
 def test_png_file_has_the_values_that_an_eye_sees(name: str, tmp_path: Path) -> None:
     colours, depth, chunks, pixels, expected = PNG_FILES[name]
     write_png(tmp_path / "a.png", depth, colours, pixels, **chunks)
-    found = read_image(tmp_path / "a.png")
+    found = COPIES.read(tmp_path / "a.png")
     assert found.dtype == np.uint8
     rows = [[list(expected[x % len(expected)]) for x in range(32)]] * 32
     assert found.tolist() == rows
@@ -102,7 +102,7 @@ def test_transparent_colour_that_pillow_misreads_is_refused(
 ) -> None:
     write_png(tmp_path / "a.png", depth, colours, [(1,) * (3 if colours == RGB else 1)], tRNS=transparent)
     with pytest.raises(DataError, match=rf"a.png has a transparent colour of {depth} bits a channel"):
-        read_image(tmp_path / "a.png")
+        COPIES.read(tmp_path / "a.png")
 
 
 # The mode and colour of an image saved as JPEG, and what an eye sees. JPEG is lossy, so the values are close.
@@ -119,7 +119,7 @@ JPEG_FILES: dict[str, tuple[str, Any, tuple[int, ...]]] = {
 def test_jpeg_file_has_the_values_that_an_eye_sees(name: str, tmp_path: Path) -> None:
     mode, colour, expected = JPEG_FILES[name]
     Image.new(mode, (32, 32), colour).save(tmp_path / "a.JPG", "JPEG", quality=100)
-    found = read_image(tmp_path / "a.JPG")
+    found = COPIES.read(tmp_path / "a.JPG")
     assert np.abs(found.astype(int) - expected).max() <= 2
 
 
@@ -142,7 +142,7 @@ def test_orientation_is_applied(orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
-    assert np.array_equal(read_image(tmp_path / "a.png"), TURNS[orientation](stored))
+    assert np.array_equal(COPIES.read(tmp_path / "a.png"), TURNS[orientation](stored))
 
 
 @pytest.mark.parametrize("mode", [mode for mode in Image.MODES if mode not in {"1", "L", "LA", "P", "RGB", "RGBA"}])
@@ -161,10 +161,10 @@ def test_file_of_another_format_than_its_name_says_is_refused(name: str, format_
     path = tmp_path / name
     Image.new("RGB", (32, 32)).save(path, format_)
     if {"a.png": "PNG", "a.jpg": "JPEG"}[name] == format_:
-        assert not read_image(path).any()
+        assert not COPIES.read(path).any()
     else:
         with pytest.raises(DataError, match=f"{name} holds a {format_} image: expected"):
-            read_image(path)
+            COPIES.read(path)
 
 
 def test_file_with_several_images_is_refused(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_file_with_several_images_is_refused(tmp_path: Path) -> None:
     frames[0].save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=frames[1:])
     for name in ("a.png", "a.jpg"):
         with pytest.raises(DataError, match=f"{name} holds 2 images: expected one"):
-            read_image(tmp_path / name)
+            COPIES.read(tmp_path / name)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # about damaged EXIF data
@@ -196,7 +196,7 @@ def test_broken_file_is_refused_by_name_whatever_is_broken(tmp_path: Path) -> No
                 broken[place] = generator.integers(0, 256)
             path.write_bytes(broken[: generator.integers(1, 2 * len(content))])
             try:
-                read_image(path)
+                COPIES.read(path)
             except DataError as error:
                 assert str(error).startswith(str(path))  # noqa: PT017  most of them are refused, not all
                 refused += 1

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import use_mirrors
 from lightning.pytorch import Trainer
 from PIL import Image
 
 from optimcifar import CIFAR10DataModule, ImageClassifier
-from optimcifar.data import cifar10_archive
+from optimcifar.data import cifar_archive
 from optimcifar.data.images import DataError
 
 LABELS = [i % 10 for i in range(20)]
@@ -57,7 +58,7 @@ def test_downloads_from_the_first_mirror_with_an_intact_archive(
     partial = tmp_path / "partial.tar.gz"
     partial.write_bytes(archive.read_bytes()[:100])
     mirrors = [tmp_path / "missing.tar.gz", partial, archive]
-    monkeypatch.setattr(cifar10_archive, "MIRRORS", [path.as_uri() for path in mirrors])
+    use_mirrors(monkeypatch, *(path.as_uri() for path in mirrors))
     root = tmp_path / "apart" / "new" / "root"
     (tmp_path / "apart").mkdir()
     check_batches(read(root), archive)
@@ -67,16 +68,16 @@ def test_downloads_from_the_first_mirror_with_an_intact_archive(
 def test_two_simultaneous_first_downloads_both_succeed(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cifar10_archive, "MIRRORS", [archive.as_uri()])
+    use_mirrors(monkeypatch, archive.as_uri())
     both = threading.Barrier(2)
-    md5 = cifar10_archive._md5
+    md5 = cifar_archive._md5
 
     def wait_for_the_other(path: Path) -> str:
         found = md5(path)
         both.wait(30)  # both download before either unpacks
         return found
 
-    monkeypatch.setattr(cifar10_archive, "_md5", wait_for_the_other)
+    monkeypatch.setattr(cifar_archive, "_md5", wait_for_the_other)
     root = tmp_path / "root"
     root.mkdir()
     with ThreadPoolExecutor(2) as threads:
@@ -97,7 +98,7 @@ def test_failed_download_suggests_the_built_in_images(archive: Path, tmp_path: P
 def test_partial_download_is_removed(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     partial = tmp_path / "partial.tar.gz"
     partial.write_bytes(archive.read_bytes()[:100])
-    monkeypatch.setattr(cifar10_archive, "MIRRORS", [partial.as_uri()])
+    use_mirrors(monkeypatch, partial.as_uri())
     (tmp_path / "root").mkdir()
     with pytest.raises(DataError, match="its md5 is wrong"):
         read(tmp_path / "root")
@@ -124,7 +125,7 @@ def test_reads_class_folders_by_class_and_file_name(image_folders: Path) -> None
 
 def test_class_folders_are_decoded_once(image_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = read(image_folders).read_train()
-    monkeypatch.setattr("optimcifar.data.image_folders._decode", lambda *args: pytest.fail("decoded again"))
+    monkeypatch.setattr("optimcifar.data.class_folders._decode", lambda *args: pytest.fail("decoded again"))
     assert torch.equal(read(image_folders).read_train().pixels, first.pixels)
 
 
@@ -148,7 +149,7 @@ def test_damaged_or_outdated_cache_is_rebuilt(image_folders: Path, damage: str) 
 
 def test_cache_of_another_format_is_rebuilt(image_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as earlier:
-        earlier.setattr("optimcifar.data.image_folders._CACHE_FORMAT", 0)
+        earlier.setattr("optimcifar.data.class_folders._CACHE_FORMAT", 0)
         expected = read(image_folders).read_train().pixels
     cache = image_folders / "train.npz"
     before = cache.read_bytes()
@@ -223,7 +224,7 @@ def test_any_lossy_file_makes_it_a_jpeg_copy(image_folders: Path) -> None:
 
 @pytest.mark.parametrize("call", ["test", "validate", "predict"])
 def test_only_a_new_run_downloads(call: str, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cifar10_archive, "MIRRORS", [archive.as_uri()])
+    use_mirrors(monkeypatch, archive.as_uri())
     trainer = Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
     with pytest.raises(DataError, match=r"there are no images in .*/data, and only a new run downloads any\n"):
         getattr(trainer, call)(ImageClassifier(), CIFAR10DataModule(val_size=10))
@@ -235,14 +236,14 @@ def test_file_names_need_not_be_utf8(image_folders: Path, monkeypatch: pytest.Mo
     cat = image_folders / "train" / "cat"
     os.rename(cat / "0005.png", os.fsencode(cat) + b"/zz\xff\xe9.png")
     assert torch.equal(read(image_folders).read_train().pixels, expected.pixels)
-    monkeypatch.setattr("optimcifar.data.image_folders._decode", lambda *args: pytest.fail("not cached"))
+    monkeypatch.setattr("optimcifar.data.class_folders._decode", lambda *args: pytest.fail("not cached"))
     assert torch.equal(read(image_folders).read_train().pixels, expected.pixels)
 
 
 def test_images_are_decoded_and_downloaded_without_stderr(
     image_folders: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cifar10_archive, "MIRRORS", [archive.as_uri()])
+    use_mirrors(monkeypatch, archive.as_uri())
     monkeypatch.setattr("sys.stderr", None)
     assert len(CIFAR10DataModule(image_folders).read_train().labels) == 60
     check_batches(read(Path("data").absolute()), archive)
