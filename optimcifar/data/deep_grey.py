@@ -65,4 +65,4 @@ def _float_grey(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _tag(image: Any, name: str) -> int | None:
     """Return the first value of a TIFF file's tag; None if it has none."""
     value = image.tag_v2.get(ExifTags.Base[name])
-    return value[0] if isinstance(value, tuple) else value
+    return int(value[0] if isinstance(value, tuple) else value) if value is not None else None
