@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from PIL import Image
 
 from optimcifar import CIFAR10DataModule, ImageDataModule
 from optimcifar.data.cifar import CIFARDataModule
@@ -243,6 +244,36 @@ def make_archive(folder: Path, data: type[CIFARDataModule], number: int, monkeyp
 
 def _md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def draw_class_folders(folder: Path, class_names: Sequence[str], number: int, first: int = 0) -> list[int]:
+    """Draw images of one grey value each, which no other has, of several sizes, modes and formats.
+
+    Args:
+        folder: where the class folders are made.
+        class_names: their names.
+        number: images of each class, of which the file names do not sort as they are made.
+        first: the lowest value; there are 256.
+
+    Returns:
+        The values, by class and file name.
+    """
+    forms = [("L", "png"), ("RGB", "bmp"), ("RGBA", "webp"), ("P", "gif"), ("I;16", "tif"), ("CMYK", "tiff")]
+    values = iter(range(first, first + len(class_names) * number))
+    drawn = []
+    for name in class_names:
+        (folder / name).mkdir(parents=True)
+        for i in range(number):
+            (mode, ending), value = forms[i % len(forms)], next(values)
+            size = (40, 60) if i % 2 else (60, 40)
+            image = Image.new("I;16", size, 257 * value) if mode == "I;16" else Image.new("L", size, value)
+            if mode in ("RGBA", "CMYK"):
+                image = image.convert("RGB")  # there is no way from grey to CMYK
+            image = image.convert(mode)
+            path = folder / name / f"{number - i:03}.{ending}"
+            image.save(path, **({"lossless": True} if ending == "webp" else {}))
+            drawn.append((path, value))
+    return [value for _, value in sorted(drawn)]
 
 
 def normalised_images(data: ImageDataModule) -> tuple[torch.Tensor, torch.Tensor]:

@@ -85,7 +85,8 @@ def _advice(root: Path, spec: CIFARSpec) -> str:
     near = [*(Path(entry) for entry in visible(root) if entry.is_dir()), root.parent]
     if folder := next((folder for folder in near if _holds_source(folder, spec)), None):
         return f"did you mean --data.root {folder}?"
-    if any(entry.name.lower() in spec.class_names for entry in visible(root)):
+    # CIFAR-100 has a class that is called train.
+    if {*spec.class_names}.difference(PARTS) & {entry.name.lower() for entry in visible(root)}:
         return "the class folders belong in train/ and test/"
     return "an empty folder is where a download goes"
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +21,7 @@ from optimcifar.text import listing
 _TEST_SEED = 2**32
 
 
-@dataclass(frozen=True)
-class _Share:
+class _Share(NamedTuple):
     """Some of the images in class folders, by position."""
 
     folders: ClassFolders

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from pydoc import locate
@@ -232,13 +233,8 @@ class TrainingCLI(LightningCLI):
             ValueError: an argument is out of range.
         """
         self.config_dump = self._written_config  # Lightning puts these settings into checkpoints
-        try:
-            with one_at_a_time(self.config.trainer.logger):
-                super().instantiate_classes()
-        except ValueError as error:
-            if "Errors:" not in str(error):
-                raise
-            raise UsageError(innermost_reason(str(error))) from error
+        with _one_line_reasons(), one_at_a_time(self.config.trainer.logger):
+            super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the command's logger and callbacks."""
@@ -370,8 +366,20 @@ def _image_data(settings: Namespace | None) -> ImageDataModule | None:
         return None
     parser = Parser()
     parser.add_subclass_arguments(ImageDataModule, "data")
-    built: ImageDataModule = parser.instantiate_classes(parser.parse_object({"data": settings})).data
+    with _one_line_reasons():
+        built: ImageDataModule = parser.instantiate_classes(parser.parse_object({"data": settings})).data
     return built
+
+
+@contextmanager
+def _one_line_reasons() -> Iterator[None]:
+    """Say what is wrong with an argument in place of jsonargparse's list of all that it has tried."""
+    try:
+        yield
+    except ValueError as error:
+        if "Errors:" not in str(error):
+            raise
+        raise UsageError(innermost_reason(str(error))) from error
 
 
 def _state(path: Path, spec: CIFARSpec | None) -> str:
