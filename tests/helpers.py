@@ -271,7 +271,7 @@ def draw_class_folders(folder: Path, class_names: Sequence[str], number: int, fi
                 image = image.convert("RGB")  # there is no way from grey to CMYK
             image = image.convert(mode)
             path = folder / name / f"{number - i:03}.{ending}"
-            image.save(path, **({"lossless": True} if ending == "webp" else {}))
+            image.save(path, lossless=True)  # an option of WebP, which other formats ignore
             drawn.append((path, value))
     return [value for _, value in sorted(drawn)]
 
