@@ -54,6 +54,14 @@ class ClassFolders:
         """
         return _labels(self._files())
 
+    def names(self) -> list[str]:
+        """Return ``<class>/<file>`` of all images, in the order of the labels.
+
+        Raises:
+            DataError: a folder is empty, or holds something else than image files.
+        """
+        return [f"{Path(entry).parent.name}/{entry.name}" for entries in self._files() for entry in entries]
+
     def read(self) -> Images:
         """Read all images, ordered by class and file name.
 

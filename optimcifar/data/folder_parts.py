@@ -61,7 +61,7 @@ def _folders(folder: Path) -> list[Path]:
 
 def _class_names(folder: Path) -> tuple[str, ...]:
     """Return the names of a folder's class folders, and refuse anything else in it: it could be a person's images."""
-    names = tuple(sorted(entry.name for entry in _folders(folder)))
+    names = tuple(entry.name for entry in _folders(folder))
     if others := [entry.name for entry in visible(folder) if not entry.is_dir()]:
         raise DataError(f"{folder} must hold class folders and nothing else: found also {listing(others)}\n{_EXPECTED}")
     if len(names) < 2:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -151,20 +153,25 @@ class ImageFolderDataModule(ImageDataModule):
         return positions[:-val], positions[-val:]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps: the classes that the network's outputs stand for."""
-        return {"class_names": list(self.class_names)}
+        """Return what a checkpoint keeps: the classes of the network's outputs, and which images it must not see."""
+        return {"class_names": list(self.class_names), "held_out": self._held_out_hash}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse images of other classes than those of the checkpoint.
+        """Refuse images of other classes than those of the checkpoint, or test images that it may have been trained on.
 
         Raises:
-            DataError: the classes differ.
+            DataError: the classes or the images held out for the test differ.
         """
         before = state_dict["class_names"]
         if before != [*self.class_names]:
             raise DataError(
                 f"{self.root} has the classes {listing(self.class_names)}: "
                 f"the checkpoint was trained with {listing(before)}"
+            )
+        if not self._parts.test and self._held_out_hash != state_dict["held_out"]:
+            raise DataError(
+                f"{self.root} holds out other images for the test than the checkpoint's, which it may have been "
+                "trained on\nPut all images and test_size back as they were, or put the test images into a folder test"
             )
 
     @cached_property
@@ -178,6 +185,15 @@ class ImageFolderDataModule(ImageDataModule):
         labels = self._folders(self._parts.train).labels()
         number = held_out_number(self._test_size, len(labels))
         return stratified_split(labels, number, _TEST_SEED, "test_size")
+
+    @cached_property
+    def _held_out_hash(self) -> str | None:
+        """A hash of the names of the images held out for the test; None if ``test/`` has them."""
+        if self._parts.test:
+            return None
+        names = self._folders(self._parts.train).names()
+        held_out = "\n".join(names[position] for position in self._held_out[1].tolist())
+        return hashlib.sha256(os.fsencode(held_out)).hexdigest()
 
     def _folders(self, part: Path) -> ClassFolders:
         folders = tuple(part / name for name in self.class_names)

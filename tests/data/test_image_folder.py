@@ -202,6 +202,26 @@ def test_checkpoint_of_other_classes_is_refused(flat: tuple[Path, list[int]]) ->
         ImageFolderDataModule(flat[0]).load_state_dict(before)
 
 
+def test_images_that_may_have_been_trained_on_are_refused_for_the_test(tmp_path: Path) -> None:
+    draw_class_folders(tmp_path / "train", CLASSES, NUMBER)
+    before = ImageFolderDataModule(tmp_path).state_dict()
+    ImageFolderDataModule(tmp_path, seed=1, val_size=0).load_state_dict(before)
+    message = "holds out other images for the test than the checkpoint's, which it may have been trained on\n"
+    with pytest.raises(DataError, match=message):
+        ImageFolderDataModule(tmp_path, test_size=9).load_state_dict(before)
+    for number in range(9):
+        Image.new("L", (9, 9)).save(tmp_path / "train" / "ant" / f"more{number}.png")
+    with pytest.raises(DataError, match=message):
+        ImageFolderDataModule(tmp_path).load_state_dict(before)
+    draw_class_folders(tmp_path / "test", CLASSES, 2)
+    data = ImageFolderDataModule(tmp_path)
+    data.load_state_dict(before)  # these are images of their own
+    trained_on_all = data.state_dict()
+    (tmp_path / "test").rename(tmp_path / ".away")
+    with pytest.raises(DataError, match=message):
+        ImageFolderDataModule(tmp_path).load_state_dict(trained_on_all)
+
+
 def with_file(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x")
