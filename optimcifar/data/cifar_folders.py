@@ -10,7 +10,7 @@ from optimcifar.data.cifar_specs import CIFARSpec
 from optimcifar.data.class_folders import ClassFolders, visible
 from optimcifar.data.decoding import COPIES
 from optimcifar.data.images import DataError, Images
-from optimcifar.text import listing
+from optimcifar.text import differences, listing
 
 #: The folders of the training and of the test images.
 PARTS = ("train", "test")
@@ -72,9 +72,8 @@ class CIFARFolders:
         used = {folders[name].name for name in names if name in folders}
         others = [entry.name for entry in entries if entry.name not in used]
         if missing or others:
-            problems = [f"{text} {listing(some)}" for text, some in (("no", missing), ("also", others)) if some]
             raise DataError(
-                f"{folder} must hold a folder for each class and nothing else: found {', '.join(problems)}\n"
+                f"{folder} must hold a folder for each class and nothing else: found {differences(missing, others)}\n"
                 f"The classes are {self.spec.list_classes()}"
             )
         return tuple(folders[name] for name in names)

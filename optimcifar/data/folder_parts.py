@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from optimcifar.data.class_folders import RUNS, visible
 from optimcifar.data.images import DataError
-from optimcifar.text import listing
+from optimcifar.text import differences, listing
 
 _PARTS = ("train", "val", "test")
 
@@ -55,6 +56,12 @@ def find_parts(root: Path) -> FolderParts:
     return FolderParts(class_names, **found)
 
 
+def other_classes(expected: Sequence[str], found: Sequence[str]) -> str:
+    """Say in which classes a folder differs from those that are expected; empty if in none."""
+    missing = [name for name in expected if name not in found]
+    return differences(missing, [name for name in found if name not in expected])
+
+
 def _folders(folder: Path) -> list[Path]:
     return [Path(entry) for entry in visible(folder) if entry.is_dir() and entry.name != RUNS]
 
@@ -73,9 +80,5 @@ def _class_names(folder: Path) -> tuple[str, ...]:
 
 def _require_classes(folder: Path, class_names: tuple[str, ...], train: Path) -> None:
     """Refuse a part whose classes are not those of the training images."""
-    found = _class_names(folder)
-    missing = [name for name in class_names if name not in found]
-    others = [name for name in found if name not in class_names]
-    if missing or others:
-        problems = [f"{text} {listing(names)}" for text, names in (("no", missing), ("also", others)) if names]
-        raise DataError(f"{folder} must hold the classes of {train}: found {', '.join(problems)}")
+    if other := other_classes(class_names, _class_names(folder)):
+        raise DataError(f"{folder} must hold the classes of {train}: found {other}")

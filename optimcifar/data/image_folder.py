@@ -15,9 +15,8 @@ from optimcifar.data.augmentation import Augment
 from optimcifar.data.class_folders import ClassFolders
 from optimcifar.data.datamodule import ImageDataModule, absolute_root
 from optimcifar.data.decoding import resizing
-from optimcifar.data.folder_parts import FolderParts, find_parts
+from optimcifar.data.folder_parts import FolderParts, find_parts, other_classes
 from optimcifar.data.images import DataError, Images, blank_images, held_out_number, stratified_split
-from optimcifar.text import listing
 
 # No seed of a run: whatever is drawn for validation, the test images are the same.
 _TEST_SEED = 2**32
@@ -162,12 +161,8 @@ class ImageFolderDataModule(ImageDataModule):
         Raises:
             DataError: the classes or the images held out for the test differ.
         """
-        before = state_dict["class_names"]
-        if before != [*self.class_names]:
-            raise DataError(
-                f"{self.root} has the classes {listing(self.class_names)}: "
-                f"the checkpoint was trained with {listing(before)}"
-            )
+        if other := other_classes(state_dict["class_names"], self.class_names):
+            raise DataError(f"{self.root} must hold the classes that the checkpoint was trained with: found {other}")
         if not self._parts.test and self._held_out_hash != state_dict["held_out"]:
             raise DataError(
                 f"{self.root} holds out other images for the test than the checkpoint's, which it may have been "

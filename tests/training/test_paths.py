@@ -237,6 +237,22 @@ def test_nothing_is_downloaded_in_place_of_a_runs_images(
     assert file_contents(tmp_path) == before
 
 
+def test_nothing_is_downloaded_beside_another_archive_in_place_of_a_runs_images(
+    optimcifar: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "images" / "cifar-100-python").mkdir(parents=True)
+    RUN.mkdir(parents=True)
+    (RUN / "summary.json").write_text("{}")
+    data = {"class_path": "CIFAR10DataModule", "init_args": {"root": "images"}}
+    (RUN / "config.yaml").write_text(yaml.safe_dump({"data": data}))
+    outcome = optimcifar("fit", "--config", RUN / "config.yaml")
+    assert outcome.status == 1
+    assert outcome.err == (
+        f"optimcifar: {RUN} was trained with --data.root {tmp_path}/images, which has no CIFAR-10 in it: put it back, "
+        "or say where it is now, with --data.root\n"
+    )
+
+
 @pytest.mark.parametrize("checkpoint", [True, False], ids=["with a checkpoint", "without"])
 def test_resumed_run_does_not_download_images_that_are_gone(
     checkpoint: bool, optimcifar: Command, image_folders: Path, tmp_path: Path
