@@ -43,8 +43,9 @@ class ImageFolderDataModule(ImageDataModule):
     themselves. The classes are named after their folders, in alphabetical order. Nothing is downloaded.
 
     Files are PNG, JPEG, BMP, GIF, TIFF, WebP, PPM, PGM or PBM, and hold one image each. An image is scaled, and its
-    middle cut out, to ``image_size``. The images are decoded once, into ``train-32px.npz`` beside the folder ``train``,
-    for an ``image_size`` of 32. In memory they take N x image_size^2 x 3 bytes, and twice that while they are read.
+    middle cut out, to ``image_size``. The images are decoded once: for an ``image_size`` of 32 into ``train-32px.npz``
+    beside ``train``, or into ``<root>-32px.npz`` beside ``root``. In memory they take N x image_size^2 x 3 bytes, and
+    twice that while they are read.
 
     Args:
         root: the folder of the images; stored as an absolute path, ``~`` is the home folder.
