@@ -42,6 +42,7 @@ FILES: dict[str, tuple[bytes, list[int]]] = {
     "16 bits, other order": (grey_tiff(">", "H", *DEEP), [1, 200]),
     "16 bits, white is 0": (grey_tiff("<", "H", *DEEP, interpretation=WHITE_IS_0), [254, 55]),
     "32 bits": (grey_tiff("<", "I", *DEEPER), [1, 200]),
+    "32 bits, dark and light": (grey_tiff("<", "I", 5, 0xC8FFFFFF), [0, 200]),
     "32 bits, black": (grey_tiff("<", "I", 0, 0), [0, 0]),
     "float": (grey_tiff("<", "f", 0.25, 1), [64, 255]),
     "float, other order": (grey_tiff(">", "f", 0.25, 1), [64, 255]),
