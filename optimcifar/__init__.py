@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from optimcifar.callbacks.step_losses import StepLosses as StepLosses
     from optimcifar.callbacks.weight_averages import WeightAverages as WeightAverages
     from optimcifar.comparison.compare import compare as compare
-    from optimcifar.data.cifar10 import CIFAR10DataModule as CIFAR10DataModule
+    from optimcifar.data.cifar import CIFAR10DataModule as CIFAR10DataModule
+    from optimcifar.data.cifar import CIFAR100DataModule as CIFAR100DataModule
     from optimcifar.data.datamodule import ImageDataModule as ImageDataModule
+    from optimcifar.data.image_folder import ImageFolderDataModule as ImageFolderDataModule
     from optimcifar.data.shapes10 import Shapes10DataModule as Shapes10DataModule
     from optimcifar.networks.convnet import ConvNet as ConvNet
     from optimcifar.networks.resnet import ResNet20 as ResNet20
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
 # Read on first use (PEP 562): importing torch takes seconds, which `optimcifar --version` has no need of.
 _MODULES = {
     "ChainedSchedule": "optim.schedules",
-    "CIFAR10DataModule": "data.cifar10",
+    "CIFAR10DataModule": "data.cifar",
+    "CIFAR100DataModule": "data.cifar",
     "compare": "comparison.compare",
     "ConvNet": "networks.convnet",
     "EpochBar": "callbacks.console_output",
@@ -39,6 +42,7 @@ _MODULES = {
     "GradientsAndUpdates": "callbacks.gradients_and_updates",
     "ImageClassifier": "training.classifier",
     "ImageDataModule": "data.datamodule",
+    "ImageFolderDataModule": "data.image_folder",
     "MuonWithAux": "optim.muon",
     "ParamRule": "optim.param_groups",
     "read_comparison": "report.comparison",

@@ -58,8 +58,9 @@ model:
                                            options for some of the parameters [none]
 
 data:
-  --data Shapes10DataModule                generated images [CIFAR10DataModule]
-  --data.root ~/cifar10                    where CIFAR-10 is, or shall be [data]
+  --data Shapes10DataModule                generated images; CIFAR100DataModule, or
+                                           ImageFolderDataModule [CIFAR10DataModule]
+  --data.root ~/cifar10                    where the images are, or shall be [data]
   --data.batch_size 128                    training images per batch [64]
   --data.val_size 10000                    images held out for validation [5000]
   --data.mean 0.47                         subtracted from values of 0 to 1 [0.5]

@@ -43,6 +43,11 @@ def listing(names: Iterable[str]) -> str:
     return f"{shown} and {len(every) - _MOST_NAMES} more" if len(every) > _MOST_NAMES else shown
 
 
+def differences(missing: Sequence[str], others: Sequence[str]) -> str:
+    """Write which names are missing, and which should not be there: ``no cat, also cow, dog``."""
+    return ", ".join(f"{word} {listing(names)}" for word, names in (("no", missing), ("also", others)) if names)
+
+
 def nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str | None:
     """Return the known name that was probably meant, whatever its capitals; None if there is nothing like it.
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import os
-import pickle
 import sys
-import tarfile
 from collections.abc import Iterator
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -18,12 +15,11 @@ import pytest
 import torch
 import yaml
 from fake_cluster import FakeCluster
-from helpers import Command, Outcome, ProcessState
+from helpers import Command, Outcome, ProcessState, make_archive
 from PIL import Image
 
+from optimcifar import CIFAR10DataModule
 from optimcifar.cli import main
-from optimcifar.data import cifar10_archive
-from optimcifar.data.cifar10 import CIFAR10DataModule
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -156,29 +152,5 @@ def image_folders(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a small archive in the official format, with the expected md5s patched to match it.
-
-    A batch has 20 images, of the classes 0 to 9 twice.
-    """
-    import torchvision.datasets  # takes half a second
-
-    def md5(path: Path) -> str:
-        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-
-    folder = tmp_path / "made" / "cifar-10-batches-py"
-    folder.mkdir(parents=True)
-    generator = np.random.default_rng(0)
-    for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:
-        pixels = generator.integers(0, 256, (20, 3072), dtype=np.uint8)
-        (folder / name).write_bytes(pickle.dumps({"data": pixels, "labels": [i % 10 for i in range(20)]}))
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list(CIFAR10DataModule.class_names)}))
-    known = torchvision.datasets.CIFAR10
-    monkeypatch.setattr(known, "train_list", [[name, md5(folder / name)] for name, _ in known.train_list])
-    monkeypatch.setattr(known, "test_list", [[name, md5(folder / name)] for name, _ in known.test_list])
-    monkeypatch.setattr(known, "meta", known.meta | {"md5": md5(folder / "batches.meta")})
-    path = tmp_path / "made" / "cifar-10-python.tar.gz"
-    with tarfile.open(path, "w:gz") as tar:
-        tar.add(folder, folder.name)
-    monkeypatch.setattr(cifar10_archive, "ARCHIVE_MD5", md5(path))
-    monkeypatch.setattr(cifar10_archive, "MIRRORS", ())
-    return path
+    """Return a small archive of CIFAR-10 in the official format, whose mirrors are gone; a batch has 20 images."""
+    return make_archive(tmp_path / "made", CIFAR10DataModule, 20, monkeypatch)

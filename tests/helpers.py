@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import logging
 import os
+import pickle
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +21,10 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from PIL import Image
 
-from optimcifar import ImageDataModule
+from optimcifar import CIFAR10DataModule, ImageDataModule
+from optimcifar.data.cifar import CIFARDataModule
 from optimcifar.training.process import _LOG_LEVELS
 
 ROOT = Path(__file__).parent.parent
@@ -199,6 +204,78 @@ class InterruptInSecondEpoch(Callback):
 
 FAIL = "--trainer.callbacks+=helpers.FailInSecondEpoch"
 INTERRUPT = "--trainer.callbacks+=helpers.InterruptInSecondEpoch"
+
+
+def use_mirrors(monkeypatch: pytest.MonkeyPatch, *urls: str, data: type[CIFARDataModule] = CIFAR10DataModule) -> None:
+    """Have CIFAR-10 or CIFAR-100 downloaded from these."""
+    monkeypatch.setattr(data, "spec", replace(data.spec, mirrors=urls))
+
+
+def make_archive(folder: Path, data: type[CIFARDataModule], number: int, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a small archive in the official format, whose md5s are expected from then on, and whose mirrors are gone.
+
+    Args:
+        folder: the folder to make, for the archive, and for what it was made of.
+        data: whose archive.
+        number: images of a batch, of the classes in turn.
+        monkeypatch: that of the test.
+    """
+    import torchvision.datasets  # takes half a second
+
+    spec, classes = data.spec, len(data.spec.class_names)
+    known = getattr(torchvision.datasets, spec.name.replace("-", ""))
+    inner = folder / spec.folder
+    inner.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    labels = [i % classes for i in range(number)]
+    for name in spec.files:
+        batch = {"data": generator.integers(0, 256, (number, 3072), dtype=np.uint8)}
+        named = {"labels": labels} if classes == 10 else {"coarse_labels": [0] * number, "fine_labels": labels}
+        (inner / name).write_bytes(pickle.dumps(batch | named))
+    meta = inner / known.meta["filename"]
+    meta.write_bytes(pickle.dumps({known.meta["key"]: list(spec.class_names)}))
+    for part in ("train_list", "test_list"):
+        monkeypatch.setattr(known, part, [[name, _md5(inner / name)] for name, _ in getattr(known, part)])
+    monkeypatch.setattr(known, "meta", known.meta | {"md5": _md5(meta)})
+    path = folder / spec.archive
+    with tarfile.open(path, "w:gz") as tar:
+        tar.add(inner, inner.name)
+    monkeypatch.setattr(data, "spec", replace(spec, archive_md5=_md5(path), mirrors=()))
+    return path
+
+
+def _md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def draw_class_folders(folder: Path, class_names: Sequence[str], number: int, first: int = 0) -> list[int]:
+    """Draw images of one grey value each, which no other has, of several sizes, modes and formats.
+
+    Args:
+        folder: where the class folders are made.
+        class_names: their names.
+        number: images of each class, of which the file names do not sort as they are made.
+        first: the lowest value; there are 256.
+
+    Returns:
+        The values, by class and file name.
+    """
+    forms = [("L", "png"), ("RGB", "bmp"), ("RGBA", "webp"), ("P", "gif"), ("I;16", "tif"), ("CMYK", "tiff")]
+    values = iter(range(first, first + len(class_names) * number))
+    drawn = []
+    for name in class_names:
+        (folder / name).mkdir(parents=True)
+        for i in range(number):
+            (mode, ending), value = forms[i % len(forms)], next(values)
+            size = (40, 60) if i % 2 else (60, 40)
+            image = Image.new("I;16", size, 257 * value) if mode == "I;16" else Image.new("L", size, value)
+            if mode in ("RGBA", "CMYK"):
+                image = image.convert("RGB")  # there is no way from grey to CMYK
+            image = image.convert(mode)
+            path = folder / name / f"{number - i:03}.{ending}"
+            image.save(path, lossless=True)  # an option of WebP, which other formats ignore
+            drawn.append((path, value))
+    return [value for _, value in sorted(drawn)]
 
 
 def normalised_images(data: ImageDataModule) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers import FAIL, INTERRUPT, ROOT, Command, file_contents
+from helpers import FAIL, INTERRUPT, ROOT, Command, file_contents, use_mirrors
 
 import optimcifar as package
 from optimcifar import CIFAR10DataModule
@@ -117,7 +117,7 @@ BAD_INPUT = [
 def test_bad_input_is_refused_in_two_lines_and_nothing_is_written(
     optimcifar: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, status: int, message: str
 ) -> None:
-    monkeypatch.setattr("optimcifar.data.cifar10_archive.MIRRORS", ((tmp_path / "no-mirror").as_uri(),))
+    use_mirrors(monkeypatch, (tmp_path / "no-mirror").as_uri())
     (tmp_path / "tab.yaml").write_text("model:\n\toptimizer: Adam\n")
     (tmp_path / "key.yaml").write_text("model:\n  foo: 3\n")
     (tmp_path / "folder").mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
+from pathlib import Path
 from typing import Any, get_args
 
 import torch
@@ -18,9 +19,11 @@ from optimcifar.data.images import (
     InOrderSampler,
     SeedEpochSampler,
     SubsetInMemory,
+    held_out_number,
     stratified_split,
 )
 from optimcifar.data.loader import ResumableLoader
+from optimcifar.paths import absolute_path
 
 # Evaluation keeps no activations for a backward pass, so larger batches cost little memory and save time.
 _EVALUATION_BATCH_SIZE = 500
@@ -34,8 +37,8 @@ class ImageDataModule(LightningDataModule):
 
     Args:
         batch_size: training images per batch and process, at least 1.
-        val_size: number of training images held out for validation, the same share of every class; 0 trains on
-            all images and skips validation.
+        val_size: number of training images held out for validation, or their fraction if it is a float, the same share
+            of every class; 0 trains on all images and skips validation.
         mean: subtracted from pixel values, which are scaled to 0 to 1; one number or one per channel.
         std: divisor applied after subtracting `mean`, greater than 0; one number or one per channel.
         seed: sets the split and, together with the epoch, the order of the training images and their augmentation.
@@ -51,7 +54,7 @@ class ImageDataModule(LightningDataModule):
     def __init__(
         self,
         batch_size: int = 64,
-        val_size: int = 5000,
+        val_size: int | float = 5000,
         mean: float | list[float] = 0.5,
         std: float | list[float] = 0.5,
         seed: int = 0,
@@ -128,8 +131,19 @@ class ImageDataModule(LightningDataModule):
             self._test = SubsetInMemory(images, torch.arange(len(images.labels)))
         else:
             images = self._to_trainer_device(self._train.images if self._train else self.read_train())
-            train, val = stratified_split(images.labels.cpu(), self.val_size, self.seed)
+            train, val = self.split(images.labels.cpu())
             self._train, self._val = SubsetInMemory(images, train), SubsetInMemory(images, val)
+
+    def split(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the positions of the images to train on and of those held out for validation, in ascending order.
+
+        Args:
+            labels: classes of all training images, (N,).
+
+        Raises:
+            ValueError: ``val_size`` leaves no image to train on.
+        """
+        return stratified_split(labels, held_out_number(self.val_size, len(labels)), self.seed)
 
     @property
     def train_positions(self) -> Tensor:
@@ -234,6 +248,17 @@ class ImageDataModule(LightningDataModule):
 
     def _world_size_and_rank(self) -> tuple[int, int]:
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+
+
+def absolute_root(root: Path | str, expected: str) -> Path:
+    """Return the place of a data module's images as an absolute path.
+
+    Raises:
+        ValueError: there is none, or it cannot be expanded.
+    """
+    if root is None:  # in YAML, ~ alone means nothing
+        raise ValueError(f"root must be {expected}, got nothing; the home folder is ~/")
+    return absolute_path(root)
 
 
 def image_data(trainer: Trainer) -> ImageDataModule | None:

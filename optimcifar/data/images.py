@@ -31,6 +31,16 @@ class Images(NamedTuple):
         return Images(self.pixels.to(device), self.labels.to(device))
 
 
+def blank_images(labels: Tensor, size: int) -> Images:
+    """Return a black image for every label; one in memory stands for all.
+
+    Args:
+        labels: (N,) int64.
+        size: height and width in pixels.
+    """
+    return Images(torch.zeros(1, size, size, 3, dtype=torch.uint8).expand(len(labels), -1, -1, -1), labels)
+
+
 class Batch(NamedTuple):
     """A batch as a network gets it: normalised images, and their labels.
 
@@ -43,28 +53,39 @@ class Batch(NamedTuple):
     labels: Tensor
 
 
-def stratified_split(labels: Tensor, val_size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Draw ``val_size`` validation images, the same share of every class.
+def held_out_number(size: int | float, total: int) -> int:
+    """Return how many of ``total`` images to hold out: ``size``, or that fraction of them if it is a float.
+
+    A fraction above 0 holds out at least one image.
+    """
+    if isinstance(size, int):
+        return size
+    return max(1, round(size * total)) if size else 0
+
+
+def stratified_split(labels: Tensor, size: int, seed: int, name: str = "val_size") -> tuple[Tensor, Tensor]:
+    """Draw images to hold out, the same share of every class.
 
     Args:
         labels: class of every image, (N,).
-        val_size: number of validation images, 0 to N - 1.
+        size: number of images to hold out, 0 to N - 1.
         seed: equal seeds give equal splits.
+        name: what the user calls ``size``, for messages.
 
     Returns:
-        The positions of the training and of the validation images, both in ascending order.
+        The positions of the other images and of those held out, both in ascending order.
 
     Raises:
-        ValueError: ``val_size`` is negative or leaves no image to train on.
+        ValueError: ``size`` is negative or leaves no image to train on.
     """
-    if not 0 <= val_size < len(labels):
-        raise ValueError(f"val_size must be from 0 to {len(labels) - 1} (of {len(labels)} images), got {val_size}")
+    if not 0 <= size < len(labels):
+        raise ValueError(f"{name} must be from 0 to {len(labels) - 1} (of {len(labels)} images), got {size}")
     generator = np.random.default_rng([seed, 0])
     classes = [generator.permutation(np.flatnonzero(labels == c)) for c in np.unique(labels)]
-    # Each image's rank in its class, as a fraction: the val_size smallest hold an equal share of every class.
+    # Each image's rank in its class, as a fraction: the smallest hold an equal share of every class.
     rank = np.concatenate([(np.arange(len(c)) + 0.5) / len(c) for c in classes])
     chosen = np.concatenate(classes)[np.argsort(rank, kind="stable")]
-    return torch.from_numpy(np.sort(chosen[val_size:])), torch.from_numpy(np.sort(chosen[:val_size]))
+    return torch.from_numpy(np.sort(chosen[size:])), torch.from_numpy(np.sort(chosen[:size]))
 
 
 class SubsetInMemory(Dataset[Images]):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from pydoc import locate
@@ -34,9 +35,11 @@ from optimcifar.callbacks.run_summary import RunSummary
 from optimcifar.callbacks.step_losses import StepLosses  # noqa: F401
 from optimcifar.callbacks.validation_rows import ValidationRows
 from optimcifar.callbacks.weight_averages import WeightAverages  # noqa: F401
-from optimcifar.data.cifar10 import CIFAR10DataModule  # noqa: F401
-from optimcifar.data.cifar10_sources import holds_nothing
+from optimcifar.data.cifar import CIFAR10DataModule, CIFAR100DataModule, CIFARDataModule  # noqa: F401
+from optimcifar.data.cifar_sources import holds_nothing
+from optimcifar.data.cifar_specs import CIFARSpec
 from optimcifar.data.datamodule import ImageDataModule
+from optimcifar.data.image_folder import ImageFolderDataModule
 from optimcifar.data.shapes10 import Shapes10DataModule  # noqa: F401
 from optimcifar.errors import UsageError
 from optimcifar.networks.resnet import ResNet20  # noqa: F401
@@ -160,14 +163,15 @@ class TrainingCLI(LightningCLI):
         Raises:
             UsageError: the settings differ from those that the checkpoint was trained with.
             FileNotFoundError: the images that the run was trained with are gone.
+            DataError: there are no images, or others than expected.
         """
         super().parse_arguments(parser, args)
         self.config = _with_absolute_paths(self.config)
+        self._require_same_data()
         if data := _image_data(self.config.data):
             self.config.model.net = network_for(data, self.config.model.net)
         if self.command == "fit":
             name_loggers(self.config.trainer.logger, self._resumed)
-        self._require_same_data()
         if not self._checkpoint:
             return
         self.config.weights_only = True  # a checkpoint is data: no code in it is executed
@@ -195,13 +199,16 @@ class TrainingCLI(LightningCLI):
     def _require_same_data(self) -> None:
         """Refuse to go on with, or repeat, a run whose data are gone: others could be downloaded in their place."""
         data = self.config.data.get("init_args", {}) if self.config.data else {}
-        gone = {name: path for name, path in data.items() if isinstance(path, Path) and holds_nothing(path)}
+        kind = _data_class(self.config.data)
+        spec = kind.spec if issubclass(kind, CIFARDataModule) else None
+        gone = {name: path for name, path in data.items() if isinstance(path, Path) and holds_nothing(path, spec)}
         for run, stored in self._earlier_runs().items() if gone else ():
             for name, path in gone.items():
-                state = "is empty" if path.exists() else "does not exist"
+                state = _state(path, spec)
                 if name not in stored or absolute_path(stored[name]) != path:
+                    rule = "" if issubclass(kind, ImageFolderDataModule) else ", and only a new run downloads"
                     trained = f"{run} was trained with {stored.get(name, 'other data')}"
-                    raise FileNotFoundError(f"--data.{name} {path} {state}, and only a new run downloads: {trained}")
+                    raise FileNotFoundError(f"--data.{name} {path} {state}{rule}: {trained}")
                 advice = "" if self._resumed else f", or say where it is now, with --data.{name}"
                 raise FileNotFoundError(
                     f"{run} was trained with --data.{name} {path}, which {state}: put it back{advice}"
@@ -228,13 +235,8 @@ class TrainingCLI(LightningCLI):
             ValueError: an argument is out of range.
         """
         self.config_dump = self._written_config  # Lightning puts these settings into checkpoints
-        try:
-            with one_at_a_time(self.config.trainer.logger):
-                super().instantiate_classes()
-        except ValueError as error:
-            if "Errors:" not in str(error):
-                raise
-            raise UsageError(innermost_reason(str(error))) from error
+        with _one_line_reasons(), one_at_a_time(self.config.trainer.logger):
+            super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the command's logger and callbacks."""
@@ -355,15 +357,39 @@ def _check_accelerator(accelerator: object) -> None:
         )
 
 
+def _data_class(settings: Namespace | None) -> type:
+    """Return the class of the data; ``object`` if it is not named by one."""
+    kind = locate(settings.class_path) if settings else None
+    return kind if inspect.isclass(kind) else object
+
+
 def _image_data(settings: Namespace | None) -> ImageDataModule | None:
     """Return data that say how many classes they have before the run's own data are built; None for other classes."""
-    kind = locate(settings.class_path) if settings else None
-    if not inspect.isclass(kind) or not issubclass(kind, ImageDataModule):
+    if not issubclass(_data_class(settings), ImageDataModule):
         return None
     parser = Parser()
     parser.add_subclass_arguments(ImageDataModule, "data")
-    built: ImageDataModule = parser.instantiate_classes(parser.parse_object({"data": settings})).data
+    with _one_line_reasons():
+        built: ImageDataModule = parser.instantiate_classes(parser.parse_object({"data": settings})).data
     return built
+
+
+@contextmanager
+def _one_line_reasons() -> Iterator[None]:
+    """Say what is wrong with an argument in place of jsonargparse's list of all that it has tried."""
+    try:
+        yield
+    except ValueError as error:
+        if "Errors:" not in str(error):
+            raise
+        raise UsageError(innermost_reason(str(error))) from error
+
+
+def _state(path: Path, spec: CIFARSpec | None) -> str:
+    """Say what is wrong with a folder in which there are no images."""
+    if not path.exists():
+        return "does not exist"
+    return f"has no {spec.name} in it" if spec and not holds_nothing(path) else "is empty"
 
 
 def _with_absolute_paths(value: Any) -> Any:

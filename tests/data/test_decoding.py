@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from optimcifar.data.decoding import as_rgb, read_image
+from optimcifar.data.decoding import COPIES, as_rgb, resizing
 from optimcifar.data.images import DataError
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
@@ -88,7 +88,7 @@ PNG_FILES: dict[str, tuple[int, int, dict[str, bytes], Pixels, Pixels]] = {
 def test_png_file_has_the_values_that_an_eye_sees(name: str, tmp_path: Path) -> None:
     colours, depth, chunks, pixels, expected = PNG_FILES[name]
     write_png(tmp_path / "a.png", depth, colours, pixels, **chunks)
-    found = read_image(tmp_path / "a.png")
+    found = COPIES.read(tmp_path / "a.png")
     assert found.dtype == np.uint8
     rows = [[list(expected[x % len(expected)]) for x in range(32)]] * 32
     assert found.tolist() == rows
@@ -102,7 +102,7 @@ def test_transparent_colour_that_pillow_misreads_is_refused(
 ) -> None:
     write_png(tmp_path / "a.png", depth, colours, [(1,) * (3 if colours == RGB else 1)], tRNS=transparent)
     with pytest.raises(DataError, match=rf"a.png has a transparent colour of {depth} bits a channel"):
-        read_image(tmp_path / "a.png")
+        COPIES.read(tmp_path / "a.png")
 
 
 # The mode and colour of an image saved as JPEG, and what an eye sees. JPEG is lossy, so the values are close.
@@ -119,7 +119,7 @@ JPEG_FILES: dict[str, tuple[str, Any, tuple[int, ...]]] = {
 def test_jpeg_file_has_the_values_that_an_eye_sees(name: str, tmp_path: Path) -> None:
     mode, colour, expected = JPEG_FILES[name]
     Image.new(mode, (32, 32), colour).save(tmp_path / "a.JPG", "JPEG", quality=100)
-    found = read_image(tmp_path / "a.JPG")
+    found = COPIES.read(tmp_path / "a.JPG")
     assert np.abs(found.astype(int) - expected).max() <= 2
 
 
@@ -142,17 +142,17 @@ def test_orientation_is_applied(orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
-    assert np.array_equal(read_image(tmp_path / "a.png"), TURNS[orientation](stored))
+    assert np.array_equal(COPIES.read(tmp_path / "a.png"), TURNS[orientation](stored))
 
 
-@pytest.mark.parametrize("mode", [mode for mode in Image.MODES if mode not in {"1", "L", "LA", "P", "RGB", "RGBA"}])
-def test_mode_of_other_formats_is_refused(mode: str) -> None:
+@pytest.mark.parametrize("mode", Image.MODES)
+def test_mode_that_no_file_has_is_refused(mode: str) -> None:
     image = Image.new(mode, (32, 32))
-    if mode in ("CMYK", "I;16"):
-        assert as_rgb(image).shape == (32, 32, 3)
-    else:
-        with pytest.raises(DataError, match=f"has Pillow's mode {mode}: expected one of 1, L, LA, P, RGB"):
+    if mode in ("HSV", "La", "LAB", "RGBa", "I", "I;16L", "I;16N"):
+        with pytest.raises(DataError, match=f"has Pillow's mode {mode}: expected "):
             as_rgb(image)
+    else:
+        assert as_rgb(image).mode == "RGB"
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
@@ -161,10 +161,10 @@ def test_file_of_another_format_than_its_name_says_is_refused(name: str, format_
     path = tmp_path / name
     Image.new("RGB", (32, 32)).save(path, format_)
     if {"a.png": "PNG", "a.jpg": "JPEG"}[name] == format_:
-        assert not read_image(path).any()
+        assert not COPIES.read(path).any()
     else:
         with pytest.raises(DataError, match=f"{name} holds a {format_} image: expected"):
-            read_image(path)
+            COPIES.read(path)
 
 
 def test_file_with_several_images_is_refused(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_file_with_several_images_is_refused(tmp_path: Path) -> None:
     frames[0].save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=frames[1:])
     for name in ("a.png", "a.jpg"):
         with pytest.raises(DataError, match=f"{name} holds 2 images: expected one"):
-            read_image(tmp_path / name)
+            COPIES.read(tmp_path / name)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # about damaged EXIF data
@@ -196,8 +196,108 @@ def test_broken_file_is_refused_by_name_whatever_is_broken(tmp_path: Path) -> No
                 broken[place] = generator.integers(0, 256)
             path.write_bytes(broken[: generator.integers(1, 2 * len(content))])
             try:
-                read_image(path)
+                COPIES.read(path)
             except DataError as error:
                 assert str(error).startswith(str(path))  # noqa: PT017  most of them are refused, not all
                 refused += 1
     assert refused > 100
+
+
+def stripes(width: int, height: int) -> Image.Image:
+    """Return an image whose middle, as long as its shorter side, is green; its ends are red and blue."""
+    image = Image.new("RGB", (width, height), (0, 255, 0))
+    end = abs(width - height) // 2
+    size = (end, height) if width > height else (width, end)
+    image.paste((255, 0, 0), (0, 0, *size))
+    image.paste((0, 0, 255), (width - size[0], height - size[1], width, height))
+    return image
+
+
+@pytest.mark.parametrize("size", [(60, 40), (40, 60), (5, 3), (3, 5), (1000, 2)])
+def test_the_middle_of_an_image_is_cut_out(size: tuple[int, int], tmp_path: Path) -> None:
+    stripes(*size).save(tmp_path / "a.png")
+    found = resizing(8).read(tmp_path / "a.png")
+    assert (found[2:-2, 2:-2] == (0, 255, 0)).all()
+    assert (found[..., 1] > 160).all()  # scaling takes something of the ends, but nowhere as much as of the middle
+    if size[0] > size[1]:
+        assert np.array_equal(found[..., 0], found[:, ::-1, 2])  # equally much of both ends
+    else:
+        assert np.array_equal(found[..., 0], found[::-1, :, 2])
+
+
+def test_scaling_down_averages_over_pixels(tmp_path: Path) -> None:
+    board = np.indices((64, 64)).sum(0).astype(np.uint8) % 2 * 255
+    Image.fromarray(board).save(tmp_path / "a.png")
+    found = resizing(8).read(tmp_path / "a.png")
+    assert found.shape == (8, 8, 3)
+    assert np.abs(found.astype(int) - 127.5).max() < 8  # single pixels would be 0 or 255
+
+
+# The format of a file, and how it is saved in it without a loss.
+FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    "a.png": ("PNG", {}),
+    "a.bmp": ("BMP", {}),
+    "a.GIF": ("GIF", {}),
+    "a.tif": ("TIFF", {}),
+    "a.tiff": ("TIFF", {"compression": "tiff_lzw"}),
+    "a.webp": ("WEBP", {"lossless": True}),
+    "a.ppm": ("PPM", {}),
+    "a.jpg": ("WEBP", {"lossless": True}),  # whatever its name says
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_is_read(name: str, tmp_path: Path) -> None:
+    # Eight colours, which fit into a palette.
+    expected = np.random.default_rng(0).integers(0, 2, (12, 12, 3), dtype=np.uint8) * 255
+    format_, options = FORMATS[name]
+    Image.fromarray(expected).save(tmp_path / name, format_, **options)
+    assert np.array_equal(resizing(12).read(tmp_path / name), expected)
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.tif", {}), ("a.webp", {"lossless": True})])
+def test_transparent_pixels_of_other_formats_are_over_white(name: str, options: dict[str, Any], tmp_path: Path) -> None:
+    Image.new("RGBA", (9, 7), (200, 100, 50, 51)).save(tmp_path / name, **options)
+    assert (resizing(5).read(tmp_path / name) == (244, 224, 214)).all()  # a fifth of the colour, four of white
+
+
+def test_transparent_colour_of_a_gif_is_white_before_it_is_scaled(tmp_path: Path) -> None:
+    image = Image.new("P", (16, 16), 1)
+    image.putpalette(COLOURS)
+    image.paste(0, (0, 0, 8, 16))
+    image.save(tmp_path / "a.gif", transparency=0)
+    found = resizing(2).read(tmp_path / "a.gif").astype(int)
+    assert np.abs(found[:, 0] - WHITE).max() <= 24  # what scaling takes from the neighbour
+    assert np.abs(found[:, 1] - (200, 100, 50)).max() <= 24
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_orientation_is_applied_once_to_every_format(format_: str, tmp_path: Path) -> None:
+    # Taken with the camera on its side: stored as red above blue, to be turned clockwise, so that blue is on the left.
+    stored = np.zeros((40, 40, 3), np.uint8)
+    stored[:20], stored[20:] = (255, 0, 0), (0, 0, 255)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(stored).save(tmp_path / "a.jpg", format_, exif=exif)
+    found = resizing(40).read(tmp_path / "a.jpg").astype(int)
+    assert np.abs(found[:, :16] - (0, 0, 255)).max() < 20
+    assert np.abs(found[:, 24:] - (255, 0, 0)).max() < 20
+
+
+def test_a_phones_preview_is_left_out_but_frames_are_refused(tmp_path: Path) -> None:
+    def save(name: str, format_: str | None = None) -> None:
+        first, second = (Image.new("RGB", (40, 60), colour) for colour in ("red", "blue"))
+        first.save(tmp_path / name, format_, save_all=True, append_images=[second])
+
+    save("a.jpg", "MPO")
+    assert np.abs(resizing(8).read(tmp_path / "a.jpg").astype(int) - (255, 0, 0)).max() < 8
+    for name in ("a.png", "a.gif", "a.tif", "a.webp"):
+        save(name)
+        with pytest.raises(DataError, match=f"{name} holds 2 images: expected one"):
+            resizing(8).read(tmp_path / name)
+
+
+def test_file_of_a_format_that_is_not_read_is_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png", "TGA")
+    with pytest.raises(DataError, match=r"a\.png cannot be decoded as an image: replace or remove this file"):
+        resizing(8).read(tmp_path / "a.png")

@@ -83,6 +83,11 @@ def test_a_network_that_does_not_fit_is_refused_before_training(
     assert not Path("lightning_logs").exists()
 
 
+def test_an_argument_of_the_data_that_is_out_of_range_is_refused_in_one_line(optimcifar: Command) -> None:
+    outcome = optimcifar("fit", "--data", "Shapes10DataModule", "--data.val_size", -1)
+    assert (outcome.status, outcome.err) == (2, "optimcifar: val_size must be at least 0, got -1\n")
+
+
 def test_a_network_made_in_python_is_checked(patches: type) -> None:
     with pytest.raises(UsageError, match="the network has 10 outputs, the data 20 classes"):
         quiet_trainer().fit(ImageClassifier(ConvNet(image_size=24)), patches())

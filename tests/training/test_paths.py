@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from helpers import INTERRUPT, Command, file_contents, make_run, read_summary
+from helpers import INTERRUPT, Command, file_contents, make_run, read_summary, use_mirrors
 
 from optimcifar.paths import absolute_path, is_to_be_expanded
 
@@ -19,7 +19,7 @@ SMALL = ("--data.val_size", 20, "--trainer.max_epochs", 2)
 @pytest.fixture
 def elsewhere(tmp_path: Path, image_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return another folder, with class folders of the same relative name that are no images; a download fails."""
-    monkeypatch.setattr("optimcifar.data.cifar10_archive.MIRRORS", ())
+    use_mirrors(monkeypatch)
     folder = tmp_path / "elsewhere"
     (folder / "folders" / "train" / "cat").mkdir(parents=True)
     return folder
@@ -221,7 +221,7 @@ def test_images_that_are_gone_are_not_replaced_by_a_download(
 def test_nothing_is_downloaded_in_place_of_a_runs_images(
     command: str, state: str, optimcifar: Command, image_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("optimcifar.data.cifar10_archive._download", lambda path: pytest.fail(f"download to {path}"))
+    monkeypatch.setattr("optimcifar.data.cifar_archive._download", lambda _, path: pytest.fail(f"download to {path}"))
     assert optimcifar("fit", "--data.root", "folders", *SMALL).status == 0
     image_folders.rename(tmp_path / "moved")
     if state == "is empty":
@@ -235,6 +235,22 @@ def test_nothing_is_downloaded_in_place_of_a_runs_images(
     assert f"optimcifar: --data.root {tmp_path}/typo does not exist, and only a new run downloads: " in outcome.err
     assert f" was trained with {image_folders}\n" in outcome.err
     assert file_contents(tmp_path) == before
+
+
+def test_nothing_is_downloaded_beside_another_archive_in_place_of_a_runs_images(
+    optimcifar: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "images" / "cifar-100-python").mkdir(parents=True)
+    RUN.mkdir(parents=True)
+    (RUN / "summary.json").write_text("{}")
+    data = {"class_path": "CIFAR10DataModule", "init_args": {"root": "images"}}
+    (RUN / "config.yaml").write_text(yaml.safe_dump({"data": data}))
+    outcome = optimcifar("fit", "--config", RUN / "config.yaml")
+    assert outcome.status == 1
+    assert outcome.err == (
+        f"optimcifar: {RUN} was trained with --data.root {tmp_path}/images, which has no CIFAR-10 in it: put it back, "
+        "or say where it is now, with --data.root\n"
+    )
 
 
 @pytest.mark.parametrize("checkpoint", [True, False], ids=["with a checkpoint", "without"])

@@ -24,6 +24,7 @@ from helpers import (
     read_summary,
     read_weights,
     record_calls,
+    use_mirrors,
 )
 
 from optimcifar import ImageClassifier, Shapes10DataModule
@@ -94,7 +95,7 @@ def test_unknown_option_is_refused_and_nothing_is_written(tmp_path: Path) -> Non
 
 
 def test_invalid_optimizer_is_found_before_the_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("optimcifar.data.cifar10_archive.MIRRORS", ((tmp_path / "no-mirror").as_uri(),))
+    use_mirrors(monkeypatch, (tmp_path / "no-mirror").as_uri())
     outcome = fit(["--model.optimizer.lr", "-1"])
     assert (outcome.status, outcome.summary) == ("failed", {})
     assert isinstance(outcome.error, ValueError)

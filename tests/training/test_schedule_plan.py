@@ -41,7 +41,7 @@ def test_schedule_is_drawn_and_described(optimcifar: Command, tmp_path: Path) ->
 
 
 def test_schedule_needs_no_images(optimcifar: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("optimcifar.data.cifar10_archive._download", lambda path: pytest.fail(f"download to {path}"))
+    monkeypatch.setattr("optimcifar.data.cifar_archive._download", lambda _, path: pytest.fail(f"download to {path}"))
     steps = ("--model.lr_scheduler", "LinearLR", "--model.lr_interval", "step", "--trainer.max_epochs", 2)
     # 45,000 images in batches of 64 are 704 steps, 50,000 in batches of 100 are 500.
     for options, number in (((), "1,408"), (("--data.val_size", 0, "--data.batch_size", 100), "1,000")):

@@ -1,33 +1,34 @@
-"""The CIFAR-10 data module."""
+"""The CIFAR-10 and CIFAR-100 data modules."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 
 from optimcifar.data.augmentation import Augment
-from optimcifar.data.cifar10_archive import Batches, Blank, Download
-from optimcifar.data.cifar10_sources import CLASS_NAMES, DEFAULT_ROOT, Source, find_images
-from optimcifar.data.datamodule import ImageDataModule
+from optimcifar.data.cifar_archive import Batches, Blank, Download
+from optimcifar.data.cifar_sources import DEFAULT_ROOT, Source, find_images
+from optimcifar.data.cifar_specs import CIFAR10, CIFAR100, CIFARSpec
+from optimcifar.data.datamodule import ImageDataModule, absolute_root
 from optimcifar.data.images import DataError, Images
-from optimcifar.paths import absolute_path
 
 
-class CIFAR10DataModule(ImageDataModule):
-    """CIFAR-10: 50,000 training and 10,000 test images, 32x32 RGB, in ten classes.
+class CIFARDataModule(ImageDataModule):
+    """Base class of both: 50,000 training and 10,000 test images, 32x32 RGB.
 
     Reads the first of these that ``root`` holds:
 
-    - ``cifar-10-batches-py/``, torchvision's folder, or its files themselves;
+    - torchvision's folder, ``cifar-10-batches-py/`` or ``cifar-100-python/``, or its files themselves;
     - ``train/<class>/*.png|jpg`` and ``test/<class>/...``, in any capitals, decoded once into ``train.npz`` and
       ``test.npz`` beside them;
-    - ``cifar-10-python.tar.gz``, the official archive, unpacked once beside itself.
+    - ``cifar-10-python.tar.gz`` or ``cifar-100-python.tar.gz``, the official archive, unpacked once beside itself.
 
-    ``root`` may also be the archive itself. If it is empty or missing, a new run downloads the archive to it, unless
-    images lie above or beside it.
+    ``root`` may also be the archive itself. If it is missing, or holds nothing but the other archive, a new run
+    downloads the archive to it, unless images lie above or beside it.
 
     Args:
         root: the folder or archive with the images; stored as an absolute path, ``~`` is the home folder.
@@ -42,13 +43,16 @@ class CIFAR10DataModule(ImageDataModule):
         transform: a module that is called with each training image after that, (3, 32, 32) uint8, such as one of
             ``torchvision.transforms.v2``; None for none.
 
+    Attributes:
+        spec: the official archive.
+
     Raises:
         ValueError: an argument is out of range.
 
     Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
     """
 
-    class_names = CLASS_NAMES
+    spec: ClassVar[CIFARSpec]
 
     def __init__(
         self,
@@ -61,16 +65,14 @@ class CIFAR10DataModule(ImageDataModule):
         augment: Augment | None = None,
         transform: nn.Module | None = None,
     ) -> None:
-        if root is None:  # in YAML, ~ alone means nothing
-            raise ValueError("root must be a folder or an archive, got nothing; the home folder is ~/")
         super().__init__(batch_size, val_size, mean, std, seed, augment, transform)
-        self.root = absolute_path(root)
+        self.root = absolute_root(root, "a folder or an archive")
         root = str(self.root)  # what a checkpoint holds
         self.save_arguments()
 
     @property
     def dataset_name(self) -> str:
-        """``CIFAR-10``, with the file format for image folders, which may be lossy copies."""
+        """Name of the data set, with the file format for image folders, which may be lossy copies."""
         return self._source.dataset_name
 
     def prepare_data(self) -> None:
@@ -91,7 +93,7 @@ class CIFAR10DataModule(ImageDataModule):
     def use_blank_images(self) -> None:
         """Use black images in place of the official ones, whose number is known."""
         if isinstance(self._source, Batches):
-            self._source = Blank(self._source.folder)
+            self._source = Blank(self.spec, self._source.folder)
 
     def read_train(self) -> Images:
         """Return the 50,000 training images.
@@ -112,4 +114,24 @@ class CIFAR10DataModule(ImageDataModule):
     @cached_property
     def _source(self) -> Source:
         # Found once: a run names the images that it read, whatever happens to the folder meanwhile.
-        return find_images(self.root)
+        return find_images(self.root, self.spec)
+
+
+class CIFAR10DataModule(CIFARDataModule):
+    """CIFAR-10: 50,000 training and 10,000 test images, 32x32 RGB, in ten classes.
+
+    The arguments, and where the images are looked for, are those of ``CIFARDataModule``.
+    """
+
+    spec = CIFAR10
+    class_names = CIFAR10.class_names
+
+
+class CIFAR100DataModule(CIFARDataModule):
+    """CIFAR-100: 50,000 training and 10,000 test images, 32x32 RGB, in a hundred classes, the archive's fine labels.
+
+    The arguments, and where the images are looked for, are those of ``CIFARDataModule``.
+    """
+
+    spec = CIFAR100
+    class_names = CIFAR100.class_names

