@@ -65,8 +65,15 @@ def _keys(runs: Sequence[RunResult]) -> list[str]:
     """Return a text for each run that is equal for runs of the same configuration."""
     # The runs of one entry of a comparison lie in one folder; a single run has siblings nowhere.
     groups = [str(run.folder.parent if run.entry else run.folder) for run in runs]
-    known = {group: _text(_settings(run)) for group, run in zip(groups, runs, strict=True) if run.hyperparameters}
-    return [_text(_settings(r)) if r.hyperparameters else known.get(g, g) for g, r in zip(groups, runs, strict=True)]
+    known = {group: _key(run) for group, run in zip(groups, runs, strict=True) if run.hyperparameters}
+    return [
+        _key(run) if run.hyperparameters else known.get(group, group) for group, run in zip(groups, runs, strict=True)
+    ]
+
+
+def _key(run: RunResult) -> str:
+    # The data set, because image folders differ in their place alone.
+    return _text([run.summary.get("dataset"), _settings(run)])
 
 
 def _refuse_duplicates(runs: Sequence[RunResult], keys: Sequence[str]) -> None:

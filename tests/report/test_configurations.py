@@ -104,6 +104,14 @@ def test_same_run_twice_is_refused_with_both_folders(optimcifar: Command, tmp_pa
     assert not Path("out").exists()
 
 
+def test_runs_of_equal_settings_on_other_images_are_two_configurations(optimcifar: Command, tmp_path: Path) -> None:
+    for name in ("flowers", "pets"):
+        make_run(tmp_path / name / "version_0", 0, [0.5], hyperparameters=SGD, dataset=name)
+    outcome = optimcifar("report", "flowers", "pets", "--out", "out")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert len({row["configuration"] for row in results(Path("out"))}) == 2
+
+
 def test_runs_without_a_seed_are_shown_and_never_paired(optimcifar: Command) -> None:
     make_entry("out", "sgd", [0, 1, 2], SGD)
     make_entry("out", "adam", [0, 1, 2], ADAM)
