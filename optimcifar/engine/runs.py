@@ -171,8 +171,6 @@ def plan_runs(
     """
     for option in (*options, *(option for entry in entries for option in entry.overrides)):
         _refuse_decided(option)
-    # An entry's trainer.callbacks.swa_lrs belongs to its own callback, not to one that all runs add.
-    common, to_lists = separate_appends(options)
     runs = []
     for seed in seeds:
         for entry in entries:
@@ -181,10 +179,15 @@ def plan_runs(
             # Beside the loggers that the configuration names.
             own += ["--trainer.logger+", "optimcifar.RunLogger", "--trainer.logger.save_dir", str(folder.parents[1])]
             own += ["--trainer.logger.name", folder.parent.name, "--trainer.logger.version", folder.name]
-            # Where both set an option, the entry's own counts.
-            words = (*common, *entry.options, *to_lists, *own)
-            runs.append(Run(entry.name, seed, folder, words, are_tested))
+            runs.append(Run(entry.name, seed, folder, (*with_options(entry, options), *own), are_tested))
     return runs
+
+
+def with_options(entry: Entry, options: Sequence[str]) -> tuple[str, ...]:
+    """Return the options of an entry, and those that hold for all runs; where both set one, the entry's own counts."""
+    # An entry's trainer.callbacks.swa_lrs belongs to its own callback, not to one that all runs add.
+    common, to_lists = separate_appends(options)
+    return (*common, *entry.options, *to_lists)
 
 
 def _refuse_decided(word: str) -> None:

@@ -11,7 +11,7 @@ from distributed import Client
 from jsonargparse import get_loader
 
 from optimcifar.engine.cluster import check_runs
-from optimcifar.engine.runs import Run
+from optimcifar.engine.runs import Run, with_options
 from optimcifar.report.tuning.sentences import provenance
 from optimcifar.report.tuning.study import Study
 from optimcifar.runs.atomic import write_atomically
@@ -28,7 +28,7 @@ def write_tuned(client: Client, plan: TuningPlan, study: Study) -> None:
     names = [entry.name for entry in plan.entries if entry.name in study.chosen]
     entries = {entry.name: entry for entry in plan.entries}
     tuned = [plan.trial(entries[name], study.design.spaces[name], study.chosen[name].number) for name in names]
-    runs = [Run(entry.name, 0, plan.out, (*plan.options, *entry.options)) for entry in tuned]
+    runs = [Run(entry.name, 0, plan.out, with_options(entry, plan.options)) for entry in tuned]
     default, *texts = check_runs(client, [Run("default", 0, plan.out, ()), *runs])
     load = get_loader("yaml")  # reads 1e-08 as a number
     for name, text in zip(names, texts, strict=True):

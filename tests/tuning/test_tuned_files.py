@@ -30,14 +30,22 @@ def resolved(options: tuple[str, ...]) -> dict[str, Any]:
     return tree
 
 
-@pytest.mark.slow
-def test_tuned_files_of_all_shipped_configurations_repeat_their_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+# The callback of sgd_swa is tuned, beside one that all runs add.
+FILES = [CONFIGS / "sgd_swa.yaml", *sorted(set(CONFIGS.glob("*.yaml")) - {CONFIGS / "sgd_swa.yaml"})]
+
+
+@pytest.mark.parametrize(
+    "files", [FILES[:1], pytest.param(FILES[1:], marks=pytest.mark.slow)], ids=["sgd_swa", "others"]
+)
+def test_tuned_files_of_shipped_configurations_repeat_their_runs(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def check_runs(client: object, runs: list[Run]) -> list[str]:
         return [check_options(None, run.options) for run in runs]
 
     monkeypatch.setattr("optimcifar.tuning.tuned_files.check_runs", check_runs)
-    files = sorted(map(str, CONFIGS.glob("*.yaml")))
-    plan = planned(*files, trials=3, space=CONFIGS / "spaces/cifar10.yaml", options=["--trainer.max_epochs", "4"])
+    options = ["--trainer.max_epochs", "4", "--trainer.callbacks+=WeightAverages"]
+    plan = planned(*map(str, files), trials=3, space=CONFIGS / "spaces/cifar10.yaml", options=options)
     texts = check_runs(None, plan.runs(plan.entries, [0]))
     spaces = {
         entry.name: tuning_space(plan, entry.name, ResolvedConfiguration(text))
