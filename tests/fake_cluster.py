@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from helpers import make_run
 
+from optimcifar.configurations import find_configuration
 from optimcifar.engine.cluster_options import ClusterOptions
 from optimcifar.engine.run_times import EpochTime
 from optimcifar.engine.runs import Entry, Run
@@ -102,7 +103,7 @@ class FakeCluster:
         pairs = list(zip(words[::2], words[1::2], strict=True))
         for name, text in pairs:
             if name == "--config":
-                written = yaml.safe_load(Path(text).read_text(encoding="utf-8"))
+                written = yaml.safe_load(find_configuration(text).read_text(encoding="utf-8"))
                 tree |= written | {group: tree[group] | written.get(group, {}) for group in ("trainer", "model")}
         for name, text in pairs:
             if name != "--config" and not name.startswith("--trainer.logger"):

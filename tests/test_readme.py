@@ -165,12 +165,11 @@ def test_example_of_a_sweep_or_a_study_trains_what_it_says(
     for shown in ("show_sweep", "show_study"):
         monkeypatch.setattr(f"optimcifar.tuning.commands.{shown}", lambda *_: None)
     words = shlex.split(command)
-    if "configs/*.yaml" in words:
-        words = [*sorted(str(path.relative_to(tmp_path)) for path in Path("configs").absolute().glob("*.yaml")), *words]
-        words = ["tune", *(word for word in words if word not in ("tune", "configs/*.yaml")), "--plan"]
+    if "--space" in words:
+        words.append("--plan")  # the stand-in for the cluster does not know every optimizer's arguments
     outcome = optimcifar(*words)
     assert (outcome.status, outcome.err) == (0, "")
-    numbers = re.search(r"= (\d+)(?: to \d+)? runs", outcome.out)
+    numbers = re.search(r"= (?:\d+ to )?(\d+) runs", outcome.out)
     assert numbers
     if "--plan" not in words:
         assert 0 < len(cluster.trained) <= int(numbers[1])

@@ -25,7 +25,7 @@ _EXAMPLES = """\
 examples:
   optimcifar compare configs/sgd.yaml configs/adam.yaml --seeds 5
   optimcifar compare configs/sgd.yaml configs/adam.yaml --seeds auto --plan
-  optimcifar compare configs/*.yaml --seeds 0,1,2 --jobs 2 --baseline sgd
+  optimcifar compare sgd adam muon --seeds 0,1,2 --jobs 2 --baseline sgd
   optimcifar compare configs/sgd.yaml configs/sgd.yaml:model.optimizer.lr=0.03
   optimcifar compare sgd adam --workload small.yaml --workload wide.yaml --target_acc 0.5,0.6
   optimcifar report lightning_logs/comparison

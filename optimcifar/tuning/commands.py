@@ -40,7 +40,7 @@ examples:
   optimcifar tune configs/sgd.yaml configs/adam.yaml configs/rmsprop.yaml --seeds 5
   optimcifar tune configs/sgd.yaml configs/adam.yaml --plan
   optimcifar tune configs/sgd.yaml:model.optimizer.lr=1e-3..1:model.optimizer.momentum=0..0.99 configs/adam.yaml
-  optimcifar tune configs/*.yaml --space configs/spaces/cifar10.yaml --trials 16 --baseline sgd
+  optimcifar tune sgd adam rmsprop muon --space cifar10 --trials 16 --baseline sgd
 
 CONFIG is a YAML file, or a name that optimcifar configs lists; KEY=VALUE overrides one
 of its options, and KEY=LOW..HIGH or KEY=A,B,C says what to try. A configuration without
