@@ -20,11 +20,6 @@ from optimcifar.statistics.performance_profile import performance_ratios, time_o
 UNIT, UNIT_SHORT, UNIT_COLUMN = "seconds of training", "s", "seconds_to_target"
 
 
-def time_to_target(run: RunResult, target: float) -> float:
-    """Return when a run reached a target, in ``UNIT``: infinity for never, NaN if it has no table of its epochs."""
-    return run.to_target(target).seconds
-
-
 @dataclass(frozen=True)
 class WorkloadTime:
     """When a configuration reached the target of a workload.
@@ -35,7 +30,7 @@ class WorkloadTime:
         target: the validation accuracy.
         seeds: number of its runs that are over, and whose epochs are known.
         reached: number of them that reached the target.
-        time: by which half of them had reached it, in ``UNIT``; infinity if fewer than half did.
+        time: when half of them had reached it, in ``UNIT``; infinity if fewer than half did.
         ratio: the time divided by that of the fastest configuration on the workload.
     """
 
@@ -96,7 +91,7 @@ class WorkloadResults:
     def _times(self, workload: str, target: float) -> dict[str, WorkloadTime]:
         comparison = self.comparisons[workload]
         of_seeds = {
-            name: [time for run in comparison.ended(name) if not math.isnan(time := time_to_target(run, target))]
+            name: [time for run in comparison.ended(name) if not math.isnan(time := run.to_target(target).seconds)]
             for name in self.names
         }
         times = {name: time_of_half(own) for name, own in of_seeds.items()}
