@@ -92,6 +92,7 @@ def test_runs_that_start_together_take_folders_of_their_own(
         assert [row["epoch"] for row in read_rows(folder / "metrics.csv")] == ["1", "2"]
 
 
+@pytest.mark.slow
 def test_runs_that_decode_the_same_images_together_share_one_cache(
     processes: ForkServerContext, image_folders: Path, tmp_path: Path
 ) -> None:

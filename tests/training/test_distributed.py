@@ -80,6 +80,7 @@ def images_seen(folder: Path, part: str, epoch: int) -> Counter[str]:
     return Counter("".join(path.read_text() for path in folder.glob(f"{part}-{epoch}-*.txt")).split())
 
 
+@pytest.mark.slow
 def test_two_processes_use_every_image_once_per_epoch(run: Path) -> None:
     for epoch in (0, 1):
         assert len(list(run.glob(f"train-{epoch}-*.txt"))) == 2
