@@ -103,7 +103,7 @@ def test_configuration_trains(name: str, optimcifar: Command, small: list[str], 
     config = CONFIGS / f"{name}.yaml"
     short = ["--trainer.max_epochs", 7, "--trainer.limit_train_batches", 3]
     if name in RESNETS:
-        short += ["--data.batch_size", 4, "--data.val_size", 20]  # it takes 40 times as long
+        short += ["--data.batch_size", 4, "--data.val_size", 20]  # it takes 30 times as long
     outcome = optimcifar("fit", "--config", config, *small, *short)
     assert (outcome.status, outcome.err) == (0, "")
     summary = read_summary(tmp_path / "lightning_logs/version_0")

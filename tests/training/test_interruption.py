@@ -15,7 +15,7 @@ from helpers import CONFIGS, equal_weights, metrics_without_times, read_summary,
 
 from optimcifar.runs.folder import ENDED
 
-# Without ResNet-20, whose runs take 40 times as long and go on by the same means.
+# Without ResNet-20, whose runs take 30 times as long and go on by the same means.
 CONFIG_FILES = sorted(path for path in CONFIGS.glob("*.yaml") if not path.stem.startswith("resnet20_"))
 THREADS = (1, 2)
 # Interruptions of each run: at least two, and at least 50 in all tests together.
