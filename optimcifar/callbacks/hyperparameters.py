@@ -131,7 +131,7 @@ def _data(trainer: Trainer) -> dict[str, Any]:
         return {"batch_size": batch_size}
     own = {name: value for name, value in data.hparams.items() if not name.startswith("_") and name != "seed"}
     if isinstance(data, ImageDataModule) and data.transform is not None:
-        # One made in Python is not among them.
+        # They leave out one that was made in Python.
         own.setdefault("transform", " ".join(str(data.transform).split()))
     return _spec(type(data), own)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from optimcifar.runs.logger import run_folder
 from optimcifar.runs.step_table import StepTable
 
-# Where a checkpoint has the losses of the batches that wait for their step, by process.
+# The key in a checkpoint for the losses of batches whose step is still to come, by process.
 _PENDING = "pending_step_losses"
 
 
@@ -23,9 +23,9 @@ class StepLosses(Callback):
     of the step: those whose gradients were accumulated, in all processes. An optimizer that evaluates a batch several
     times per step, such as LBFGS, counts with the first evaluation. A step without a loss has no row.
 
-    Losses stay on the device. They are read and written at the end of each epoch, with each checkpoint, and when
-    training stops in a single process; of several processes that fail, the others may be gone, and the rows since the
-    last checkpoint or epoch are left out. A resumed run goes on with the file.
+    Losses stay on the device. They are read and written at the end of each epoch and with each checkpoint. A run in
+    one process also writes them when it is stopped. With several processes the others may be gone by then, so the rows
+    since the last epoch or checkpoint are lost. A resumed run goes on with the file.
 
     Works with every module and Trainer. Without a folder for the run, nothing is written.
 
@@ -66,10 +66,10 @@ class StepLosses(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the loss of the batch, and that of the step if the batch ends one."""
+        """Keep the loss of the batch. If the batch ends a step, keep the loss of the step too."""
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-        # Outputs have the loss of the last evaluation. Those before the backward pass are scaled in 16-mixed precision,
-        # but then there is only one: Lightning refuses L-BFGS.
+        # The outputs have the loss of the last evaluation, and the first one counts. In 16-mixed precision the noted
+        # losses are scaled, but Lightning refuses L-BFGS there: a batch has one evaluation.
         if len(self._evaluations) > 1 and pl_module.automatic_optimization:
             loss = self._evaluations[0]
         self._evaluations.clear()

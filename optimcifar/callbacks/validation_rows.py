@@ -10,7 +10,7 @@ from optimcifar.callbacks.run_summary import RunSummary
 from optimcifar.runs.logger import run_folder
 from optimcifar.runs.step_table import StepTable
 
-# Where a checkpoint has the number of rows so far.
+# The key in a checkpoint for the number of rows so far.
 _ROWS = "validation_rows"
 
 
@@ -20,7 +20,7 @@ class ValidationRows(Callback):
     Columns: ``epoch`` (from 1), ``step`` (the number of optimizer steps so far), ``seconds`` (the time of training so
     far, without validation), ``val_loss``, ``val_acc``, and every other metric whose name starts with ``val_``.
 
-    A resumed run goes on with the file, but not with the rows after its checkpoint.
+    A resumed run keeps the rows up to its checkpoint, and writes the later ones anew.
 
     Args:
         summary: a callback of the same trainer; it measures the time of training.

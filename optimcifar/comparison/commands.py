@@ -31,8 +31,8 @@ examples:
   optimcifar report lightning_logs/comparison
 
 CONFIG is a YAML file, or a name that optimcifar configs lists; KEY=VALUE overrides
-one of its options. WORKLOAD is a file of a network, data and epochs, which take the
-place of those of every configuration. All other options are passed to optimcifar fit
+one of its options. WORKLOAD is a file that sets network, data and epochs in place
+of those of every configuration. All other options are passed to optimcifar fit
 for every run. Run the same command again to continue where it stopped."""
 
 

@@ -58,14 +58,14 @@ def forecast(plan: Plan, spread_of: Path | None = None) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """How long the runs take that have not ended.
+    """The time for the runs that have not ended yet.
 
     Attributes:
-        fewest: seconds of the fewest runs that there may be; infinity for a run without an end.
-        most: seconds of the most runs.
-        left: number of the most runs.
+        fewest: seconds, if there will be as few runs as possible; infinity for a run without an end.
+        most: seconds, if there will be as many as possible.
+        left: number of runs left, at most.
         ended: number of runs that ended before.
-        workers: number of workers that share them.
+        workers: number of workers that share the runs.
     """
 
     fewest: float
@@ -75,7 +75,7 @@ class TimeLeft:
     workers: int
 
     def __add__(self, other: Self) -> Self:
-        """Return the time of both, one after the other on the same workers."""
+        """Return the time for both sets of runs, one after the other on the same workers."""
         fewest, most, left = self.fewest + other.fewest, self.most + other.most, self.left + other.left
         return type(self)(fewest, most, left, self.ended + other.ended, self.workers)
 
@@ -91,7 +91,7 @@ class TimeLeft:
 
 
 def time_rows(client: Client, plan: Plan, resolved: Sequence[str]) -> Generator[str, None, TimeLeft]:
-    """Yield lines on how long the runs take, and return it.
+    """Yield lines on how long the runs take, and return their time.
 
     Args:
         client: the cluster's client.

@@ -17,7 +17,7 @@ from optimcifar.training.config_file import read_config
 # What a workload may set.
 _GROUPS = ("model.net", "data", "trainer")
 
-# A list of the workload would replace that of the configuration, such as its weight averaging.
+# A workload's list would replace that of the configuration, and with it callbacks such as weight averaging.
 _NOT_IN_WORKLOADS = ("trainer.callbacks", "trainer.logger", "trainer.default_root_dir")
 
 

@@ -69,7 +69,7 @@ def forecast_workloads(plan: WorkloadsPlan, spread_of: Path | None = None) -> It
 
 
 def _check(client: Client, plan: WorkloadsPlan) -> dict[str, list[str]]:
-    """Refuse what cannot be trained on a workload, workloads that are equal, and a folder that has others.
+    """Refuse settings that a workload cannot train, equal workloads, and a folder that holds other workloads.
 
     Returns:
         The resolved configurations on each workload, as YAML.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from optimcifar.data.images import Images, SubsetInMemory
 
-#: ``flip`` mirrors every other image, left to right; ``crop_flip`` shifts each by up to ``PADDING`` pixels as well.
+#: ``flip`` mirrors an image left to right with probability 1/2; ``crop_flip`` first shifts it at random.
 Augment = Literal["flip", "crop_flip"]
 
 #: The pixels that a random crop adds on each side, by reflection.
@@ -20,12 +20,12 @@ PADDING = 4
 
 
 class Draws(NamedTuple):
-    """What was drawn for the images of an epoch.
+    """Random numbers for the images of an epoch.
 
     Attributes:
         shifts: rows and columns by which each image's crop is moved, (N, 2) int64, -``PADDING`` to ``PADDING``.
         flips: whether each is mirrored, (N,) bool.
-        seeds: the seed of each for random numbers of other transforms, (N,) int64.
+        seeds: what the ``transform`` of each image is seeded with, (N,) int64.
     """
 
     shifts: Tensor
@@ -52,7 +52,7 @@ def draw(seed: int, epoch: int, number: int) -> Draws:
 
 
 class AugmentedSubset(SubsetInMemory):
-    """Training images that are augmented a batch at a time, on the device that they are on.
+    """Training images, augmented a batch at a time on their own device.
 
     What happens to an image is decided by the seed, the epoch and the image alone: it is equal for all optimizers, on
     any number of devices, and after a resume.
@@ -99,7 +99,7 @@ class AugmentedSubset(SubsetInMemory):
 
 
 def cut_out(pixels: Tensor, shifts: Tensor, flips: Tensor) -> Tensor:
-    """Return images that are shifted, with their reflection at the edge that this opens, and then mirrored.
+    """Shift images, fill the gap at the edge with their reflection, and then mirror some of them.
 
     Args:
         pixels: (N, H, W, 3).
@@ -148,5 +148,6 @@ def _apply(transform: nn.Module, image: Tensor) -> Tensor:
         else f"an object of class {type(found).__name__}"
     )
     raise ValueError(
-        f"the transform must return images as it gets them, {image.dtype}, {tuple(image.shape)}; it returned {given}"
+        f"the transform must return an image like the one it gets, {image.dtype}, {tuple(image.shape)}; "
+        f"it returned {given}"
     )

@@ -18,7 +18,7 @@ from optimcifar.data.images import DataError, Images
 
 
 class CIFARDataModule(ImageDataModule):
-    """Base class of both: 50,000 training and 10,000 test images, 32x32 RGB.
+    """Base class of the CIFAR-10 and CIFAR-100 data modules: 50,000 training and 10,000 test images, 32x32 RGB.
 
     Reads the first of these that ``root`` holds:
 
@@ -38,8 +38,8 @@ class CIFARDataModule(ImageDataModule):
         mean: subtracted from pixel values, which are scaled to 0 to 1; one number or one per channel.
         std: divisor applied after subtracting `mean`, greater than 0; one number or one per channel.
         seed: sets the split and, together with the epoch, the order of the training images and their augmentation.
-        augment: ``flip`` mirrors every other training image, left to right; ``crop_flip`` also crops each at random
-            after padding it by 4 pixels of reflection; None leaves the images as they are.
+        augment: ``flip`` mirrors each training image left to right with probability 1/2; ``crop_flip`` first pads it
+            by 4 pixels of reflection, and cuts out a random crop of its size; None leaves the images as they are.
         transform: a module that is called with each training image after that, (3, 32, 32) uint8, such as one of
             ``torchvision.transforms.v2``; None for none.
 
@@ -120,7 +120,7 @@ class CIFARDataModule(ImageDataModule):
 class CIFAR10DataModule(CIFARDataModule):
     """CIFAR-10: 50,000 training and 10,000 test images, 32x32 RGB, in ten classes.
 
-    The arguments, and where the images are looked for, are those of ``CIFARDataModule``.
+    ``CIFARDataModule`` describes the arguments, and where the images are looked for.
     """
 
     spec = CIFAR10
@@ -130,7 +130,7 @@ class CIFAR10DataModule(CIFARDataModule):
 class CIFAR100DataModule(CIFARDataModule):
     """CIFAR-100: 50,000 training and 10,000 test images, 32x32 RGB, in a hundred classes, the archive's fine labels.
 
-    The arguments, and where the images are looked for, are those of ``CIFARDataModule``.
+    ``CIFARDataModule`` describes the arguments, and where the images are looked for.
     """
 
     spec = CIFAR100

@@ -50,7 +50,7 @@ class ClassFolders:
         """Return the labels of all images without decoding any, (N,) int64.
 
         Raises:
-            DataError: a folder is empty, or holds something else than image files.
+            DataError: a folder is empty, or holds anything but image files.
         """
         return _labels(self._files())
 
@@ -58,7 +58,7 @@ class ClassFolders:
         """Return ``<class>/<file>`` of all images, in the order of the labels.
 
         Raises:
-            DataError: a folder is empty, or holds something else than image files.
+            DataError: a folder is empty, or holds anything but image files.
         """
         return [f"{Path(entry).parent.name}/{entry.name}" for entries in self._files() for entry in entries]
 
@@ -66,7 +66,7 @@ class ClassFolders:
         """Read all images, ordered by class and file name.
 
         Raises:
-            DataError: a folder is empty, or holds something else than image files, or a file cannot be decoded.
+            DataError: a folder is empty, or holds anything but image files, or a file cannot be decoded.
         """
         files = self._files()
         fingerprint = _fingerprint(files, self.decoder)

@@ -42,8 +42,8 @@ class ImageDataModule(LightningDataModule):
         mean: subtracted from pixel values, which are scaled to 0 to 1; one number or one per channel.
         std: divisor applied after subtracting `mean`, greater than 0; one number or one per channel.
         seed: sets the split and, together with the epoch, the order of the training images and their augmentation.
-        augment: ``flip`` mirrors every other training image, left to right; ``crop_flip`` also crops each at random
-            after padding it by 4 pixels of reflection; None leaves the images as they are.
+        augment: ``flip`` mirrors each training image left to right with probability 1/2; ``crop_flip`` first pads it
+            by 4 pixels of reflection, and cuts out a random crop of its size; None leaves the images as they are.
         transform: a module that is called with each training image after that, (3, H, W) uint8, such as one of
             ``torchvision.transforms.v2``; None for none.
 
@@ -174,7 +174,7 @@ class ImageDataModule(LightningDataModule):
         """Return the loader of the training images, shuffled and augmented by (seed, epoch).
 
         Raises:
-            ValueError: the images are too small to be cropped, or the transform returns something else than an image.
+            ValueError: the images are too small to be cropped, or the transform does not return such an image.
         """
         subset = _require_setup(self._train, "fit")
         if self.augment or self.transform is not None:
@@ -224,7 +224,7 @@ class ImageDataModule(LightningDataModule):
         return Batch(values.mul_(scale).add_(shift).to(dtype), batch.labels)
 
     def save_arguments(self) -> None:
-        """Save the arguments of a subclass's ``__init__``, which calls this, for checkpoints and tables."""
+        """Save the arguments of a subclass's ``__init__`` for checkpoints and tables; that ``__init__`` calls this."""
         frame = inspect.currentframe()
         caller = frame.f_back if frame else None
         # A checkpoint cannot hold a transform that was made in Python; the command line gives import paths and numbers.

@@ -31,7 +31,7 @@ _FORMATS = _COPY_FORMATS | {
     **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm"), "PPM"),
 }
 
-#: The endings of image files of all formats that are read anywhere.
+#: The endings of all formats that any decoder reads.
 IMAGE_ENDINGS = tuple(_FORMATS)
 
 
@@ -55,7 +55,7 @@ class Decoder:
 
     @property
     def key(self) -> str:
-        """What tells its images from those of other decoders, for the caches; empty if they are not resized."""
+        """The size as part of a cache's fingerprint; empty if images are not resized."""
         return f" {self.size}x{self.size}" if self.resizes else ""
 
     def read(self, path: Path) -> NDArray[np.uint8]:
@@ -102,7 +102,7 @@ COPIES = Decoder(32, _COPY_FORMATS, resizes=False)
 
 
 def resizing(size: int) -> Decoder:
-    """Return a decoder of all formats that makes images of one size of those of any size.
+    """Return a decoder for all formats that resizes every image.
 
     Args:
         size: height and width of the decoded images in pixels, at least 1.

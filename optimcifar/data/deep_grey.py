@@ -43,7 +43,7 @@ def _upper_bits(values: NDArray[Any], image: Image.Image) -> NDArray[np.uint8]:
             raise DataError("has Pillow's mode I: expected this only of TIFF and PGM files")
         return (values >> 8).astype(np.uint8)
     if _tag(image, "SampleFormat") == _SIGNED:
-        raise DataError("has values with a sign, of which none is known to be black: save it without")
+        raise DataError("has signed values, for which no black is defined: save it with unsigned ones")
     if image.mode != "I":
         bits = _tag(image, "BitsPerSample") or 16  # or 12
         return (values >> (bits - 8)).astype(np.uint8)

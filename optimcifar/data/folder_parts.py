@@ -17,13 +17,13 @@ _EXPECTED = "Expected a folder of images for each class, or train/ with these, a
 
 @dataclass(frozen=True)
 class FolderParts:
-    """The folders that hold the class folders.
+    """Where the training, validation and test images of a data set are.
 
     Attributes:
         class_names: names of the class folders, sorted; at least two.
-        train: the folder of the training images.
-        val: that of the validation images; None if there is none.
-        test: that of the test images; None if there is none.
+        train: the folder with the class folders of the training images.
+        val: the same for validation; None if there is none.
+        test: the same for the test; None if there is none.
     """
 
     class_names: tuple[str, ...]
@@ -35,7 +35,7 @@ class FolderParts:
 def find_parts(root: Path) -> FolderParts:
     """Return the parts of a folder: ``train``, ``val`` and ``test`` in any capitals, or the folder itself for training.
 
-    A folder ``train`` that holds images is that of a class. No image is read.
+    A folder ``train`` that holds images itself is a class of that name. No image is read.
 
     Raises:
         DataError: the folder is missing, or holds something else.

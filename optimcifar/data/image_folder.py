@@ -58,8 +58,8 @@ class ImageFolderDataModule(ImageDataModule):
         mean: subtracted from pixel values, which are scaled to 0 to 1; one number or one per channel.
         std: divisor applied after subtracting `mean`, greater than 0; one number or one per channel.
         seed: sets the split and, together with the epoch, the order of the training images and their augmentation.
-        augment: ``flip`` mirrors every other training image, left to right; ``crop_flip`` also crops each at random
-            after padding it by 4 pixels of reflection; None leaves the images as they are.
+        augment: ``flip`` mirrors each training image left to right with probability 1/2; ``crop_flip`` first pads it
+            by 4 pixels of reflection, and cuts out a random crop of its size; None leaves the images as they are.
         transform: a module that is called with each training image after that, (3, H, W) uint8, such as one of
             ``torchvision.transforms.v2``; None for none.
 
@@ -177,7 +177,7 @@ class ImageFolderDataModule(ImageDataModule):
 
     @cached_property
     def _held_out(self) -> tuple[Tensor, Tensor]:
-        """The positions of the images of ``train/`` that are kept, and of those held out for the test."""
+        """Positions in ``train/``: of the images to train and validate on, and of those held out for the test."""
         labels = self._folders(self._parts.train).labels()
         number = held_out_number(self._test_size, len(labels))
         return stratified_split(labels, number, _TEST_SEED, "test_size")

@@ -35,8 +35,8 @@ class Shapes10DataModule(ImageDataModule):
             not the images.
         train_images: number of training images, at least 10.
         test_images: number of test images, at least 10.
-        augment: ``flip`` mirrors every other training image, left to right; ``crop_flip`` also crops each at random
-            after padding it by 4 pixels of reflection; None leaves the images as they are.
+        augment: ``flip`` mirrors each training image left to right with probability 1/2; ``crop_flip`` first pads it
+            by 4 pixels of reflection, and cuts out a random crop of its size; None leaves the images as they are.
         transform: a module that is called with each training image after that, (3, 32, 32) uint8, such as one of
             ``torchvision.transforms.v2``; None for none.
 

@@ -130,7 +130,7 @@ def _local_client(options: ClusterOptions) -> Iterator[Client]:
 
 @contextmanager
 def _closed(opened: _Closable) -> Iterator[_Closable]:
-    """Close a cluster or its client in the end, which may take too long where other programs use the cores."""
+    """Close a cluster or its client afterwards; on busy cores that may time out."""
     try:
         yield opened
     finally:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 # Channels that a CPU pools at a time; it pools leftover channels one by one.
 _LANES = 8
 
-# The smallest one of which a pixel is left after both convolutions and poolings.
+# The smallest size that leaves a pixel after both convolutions and poolings.
 _SMALLEST_IMAGE = 16
 
 

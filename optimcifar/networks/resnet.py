@@ -10,9 +10,9 @@ class ResNet20(nn.Module):
     """Residual network of 20 layers for small RGB images, 269,722 parameters for ten classes.
 
     conv 3->16 3x3, three stages of three blocks with 16, 32 and 64 channels, global average pooling, linear
-    64-classes. A block is two 3x3 convolutions with BatchNorm, added to its input; the first one of the second and of
-    the third stage halves height and width, and adds channels of zeros to its input. Weights start as He et
-    al. draw them: normal, of variance 2 / (inputs of a unit).
+    64-classes. A block is two 3x3 convolutions with BatchNorm, added to its input. The first block of the second and
+    of the third stage halves height and width: its shortcut takes every other pixel, and adds channels of zeros.
+    Weights start as He et al. draw them: normal, of variance 2 / (inputs of a unit).
 
     Args:
         num_classes: number of logits, at least 1.
@@ -58,7 +58,8 @@ class ResidualBlock(nn.Module):
 
     Args:
         in_channels: channels of the input.
-        out_channels: channels of the output, at least as many; if there are more, height and width are halved.
+        out_channels: channels of the output, at least ``in_channels``. If they are more, the block halves height and
+            width.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:

@@ -44,8 +44,9 @@ class RunResult:
         seed: its seed; None for a run that was not seeded.
         folder: its folder.
         summary: the contents of ``summary.json``.
-        rows: the rows of ``metrics.csv``, one for each whole epoch; a missing value is NaN. None without that file.
-        validations: the rows of ``validations.csv``, likewise. None in a run of an earlier version.
+        rows: the rows of ``metrics.csv``, one for each whole epoch; a missing value is NaN. Empty without that file.
+        validations: the rows of ``validations.csv``, one for each validation. Empty without that file, as in runs of
+            earlier versions.
         tests: test accuracies by weights, see ``WEIGHTS``.
         test_images: the number of test images; None if nothing was tested.
         entry: the name of its configuration in its comparison; None for a single run.
@@ -113,8 +114,7 @@ class RunResult:
     def to_target(self, target: float) -> TimeToTarget:
         """Return how long the run trained until a validation accuracy, 0 to 1, was reached.
 
-        Every validation counts. Those that only ``metrics.csv`` has, which are those of an earlier version, count at
-        the ends of their epochs.
+        Every validation counts. A run of an earlier version has them in ``metrics.csv`` alone, at the ends of epochs.
         """
         if self.epochs and not self.rows:
             return TimeToTarget(math.nan, math.nan, math.nan)

@@ -27,7 +27,7 @@ class StepTable:
         return len(self._lines)
 
     def go_on(self, path: Path, step: int, most: int | None = None) -> None:
-        """Take over the rows of an existing file: a resumed run makes those after its checkpoint again.
+        """Take over the rows of an existing file up to a checkpoint; the resumed run makes the later ones again.
 
         Args:
             path: the file.

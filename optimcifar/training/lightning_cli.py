@@ -376,7 +376,7 @@ def _image_data(settings: Namespace | None) -> ImageDataModule | None:
 
 @contextmanager
 def _one_line_reasons() -> Iterator[None]:
-    """Say what is wrong with an argument in place of jsonargparse's list of all that it has tried."""
+    """Reduce jsonargparse's list of all that it has tried to the line that says what is wrong."""
     try:
         yield
     except ValueError as error:

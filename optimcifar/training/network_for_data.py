@@ -47,7 +47,7 @@ def network_for(data: ImageDataModule, settings: Namespace | None) -> Namespace 
 
 
 def check_network(net: nn.Module, data: ImageDataModule) -> None:
-    """Refuse a network that does not fit the data, by one black image.
+    """Try a network on one black image, and refuse one that does not fit the data.
 
     Args:
         net: the network.

@@ -64,8 +64,8 @@ def test_grey_values_are_scaled_as_an_eye_expects(name: str, tmp_path: Path) -> 
 
 # Files whose values have no known meaning, and what is said of them.
 REFUSED: dict[str, tuple[bytes, str]] = {
-    "signed 16": (grey_tiff("<", "h", -5, 5), "has values with a sign, of which none is known to be black"),
-    "signed 32": (grey_tiff("<", "i", -5, 5), "has values with a sign, of which none is known to be black"),
+    "signed 16": (grey_tiff("<", "h", -5, 5), "has signed values, for which no black is defined"),
+    "signed 32": (grey_tiff("<", "i", -5, 5), "has signed values, for which no black is defined"),
     "16 bits in 32": (
         grey_tiff("<", "I", 0, 40000),
         "has 32-bit values up to 40000, all black where white is 4294967295: scale them",

@@ -346,7 +346,7 @@ def test_losses_by_step_show_the_first_steps_and_thin_out_the_others(tmp_path: P
     assert (end["configuration"], end["step"], end["train_loss"]) == ("wild", 2, 4.0)
     axes = next(marks(chart, "line"))["encoding"]
     assert (axes["x"]["scale"]["type"], axes["y"]["scale"]["type"]) == ("log", "log")
-    assert "a point is the mean of a group of steps" in " ".join(chart["title"]["subtitle"])
+    assert "a point is the mean over several steps" in " ".join(chart["title"]["subtitle"])
 
 
 def test_axis_of_steps_begins_with_the_first_that_was_written(tmp_path: Path) -> None:

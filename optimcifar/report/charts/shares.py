@@ -6,10 +6,10 @@ import altair as alt
 
 from optimcifar.report.charts.style import Style
 
-# Equal shares are drawn side by side: so far apart, and all together no further than the second.
+# Equal shares are drawn side by side: the distance between two of them, and the most between the first and the last.
 _APART, _ALTOGETHER = 0.008, 0.06
 
-#: What tells a reader so.
+#: The note on that for a reader.
 SIDE_BY_SIDE = "Equal shares are side by side."
 
 

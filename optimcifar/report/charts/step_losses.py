@@ -1,4 +1,4 @@
-"""The training loss by optimizer step, the first steps as wide as the last."""
+"""The training loss by optimizer step, on a logarithmic axis that shows the first steps."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def step_loss_curve(style: Style, analysis: Analysis) -> Figure | None:
     data = {"step_losses": seeds, "step_loss_means": _means(seeds), "step_loss_ends": _ends(analysis, seeds)}
     notes = [
         "Thick: mean over seeds, where all have a value; thin: every seed.",
-        "After step 10 a point is the mean of a group of steps, a tenth as many as came before.",
+        "After step 10, a point is the mean over several steps: about 10 at step 100, and 100 at step 1,000.",
     ]
     if data["step_loss_ends"]:
-        notes.append(f"{DIVERGED}: a run diverged, with its last finite loss.")
+        notes.append(f"{DIVERGED}: the last finite loss of a run that diverged.")
     chart = style.finish(_layers(style, data))
     return Figure("train_loss_by_step", "Train loss by step", notes, {"": chart}, data)
 

@@ -22,7 +22,7 @@ _FILE = DESIGNS[OVER_WORKLOADS]
 
 @dataclass(frozen=True)
 class WorkloadsDesign:
-    """The workloads of a comparison. Each has a comparison in a folder of its name, which says everything else.
+    """The workloads of a comparison. Each is a comparison in a folder of its own, whose design says everything else.
 
     Attributes:
         workloads: their names, in the order in which they were named.

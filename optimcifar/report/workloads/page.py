@@ -16,7 +16,7 @@ from optimcifar.text import count
 
 
 def workloads_page(results: WorkloadResults) -> str:
-    """Return the page as HTML; it has links to those of the workloads, in the folders beside it."""
+    """Return the page as HTML, with links to the pages of the workloads in the folders beside it."""
     style = Style(results.names, interactive=True)
     figure = performance_profile(style, results)
     drawn = [figure] if figure else []

@@ -15,7 +15,7 @@ from optimcifar.text import conjunction, count
 
 _NAME = "profile"
 
-# The axis of factors ends at this, or behind the last step.
+# The axis of factors ends here, or beyond the last step of a curve.
 _LEAST_END, _BEHIND = 2.0, 1.1
 
 
@@ -36,7 +36,9 @@ def performance_profile(style: Style, results: WorkloadResults) -> Figure | None
         "Times are comparable only if the runs of a workload were trained on the same device.",
     ]
     if results.unreached:
-        notes.append(f"Reached by none, and counted against all: {conjunction(results.unreached)}.")
+        notes.append(
+            f"No configuration reached the target of these, which counts against all: {conjunction(results.unreached)}."
+        )
     return Figure(_NAME, title, notes, {"": chart}, {_NAME: _steps(results, end)})
 
 
@@ -46,7 +48,7 @@ def profile_context(results: WorkloadResults) -> str:
 
 
 def draw_profile(results: WorkloadResults) -> dict[str, alt.LayerChart | alt.ConcatChart]:
-    """Return the chart by its name, with its title, what it was measured on, and a legend; nothing without one."""
+    """Return the chart by the name of its file, with a title and a legend; empty if there is no profile."""
     figure = performance_profile(Style(results.names), results)
     return {figure.name: with_words(figure, profile_context(results))} if figure else {}
 

@@ -50,8 +50,8 @@ def methods(results: WorkloadResults) -> list[str]:
     if results.times:
         lines += [
             "Performance profile (Dolan and Moré, 2002; Dahl et al., 2023): the share of workloads on which the time "
-            "of a configuration is at most τ times that of the fastest. The time is that until half of its seeds had "
-            f"reached the target, in {UNIT}; it has no end if fewer than half reached it.",
+            "of a configuration is at most τ times that of the fastest. The time is how long it takes until half of "
+            f"its seeds have reached the target, in {UNIT}; it is infinite if fewer than half did.",
             "The profile describes these workloads and configurations. It is no test, and leaving out a configuration "
             "can change the order of the others.",
         ]

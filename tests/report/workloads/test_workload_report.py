@@ -77,7 +77,7 @@ def test_chart_draws_the_share_of_all_workloads_over_the_factor(tmp_path: Path) 
     assert len({row["drawn"] for row in rows if row["factor"] == 1 and row["share"] > 0}) == 2
     notes = " ".join(spec["title"]["subtitle"])
     assert "Targets: small 0.5, wide 0.6, hard 0.9." in notes
-    assert "Reached by none, and counted against all: hard." in notes
+    assert "No configuration reached the target of these, which counts against all: hard." in notes
     assert "the same device" in notes
 
 
