@@ -94,7 +94,9 @@ def _unique_names(first: dict[str, RunResult]) -> dict[str, str]:
     names = {key: _short_name(run) for key, run in first.items()}
     for name in [name for name, number in Counter(names.values()).items() if number > 1]:
         alike = {key: first[key] for key in names if names[key] == name}
-        chosen = differing_hyperparameters(alike.values())[:_MOST_SETTINGS]
+        differing = differing_hyperparameters(alike.values())
+        # Classes that differ tell more than their arguments, which differ with them.
+        chosen = [setting for setting in differing if setting.rpartition(".")[0] not in differing][:_MOST_SETTINGS]
         for key, run in alike.items():
             names[key] = "-".join([name, *_own_settings(run, chosen)])
     numbers = Counter(names.values())
@@ -109,5 +111,10 @@ def _short_name(run: RunResult) -> str:
 
 
 def _own_settings(run: RunResult, names: Sequence[str]) -> list[str]:
+    """Write ``lr=0.01``, or the class alone for one in a list, which has a number in place of a name."""
     own = {name: run.hyperparameters[name] for name in names if run.hyperparameters.get(name) is not None}
-    return [f"{name.rpartition('.')[2]}={short_value(value)}" for name, value in own.items()]
+    last = {name: name.rpartition(".")[2] for name in own}
+    return [
+        short_value(value) if last[name].isdecimal() else f"{last[name]}={short_value(value)}"
+        for name, value in own.items()
+    ]

@@ -60,6 +60,19 @@ def test_schedules_are_part_of_a_single_runs_name(optimcifar: Command, tmp_path:
     assert [row["configuration"] for row in results(Path("out"))] == ["SGD", "SGD-StepLR"]
 
 
+def test_callbacks_that_differ_are_part_of_the_name_by_their_classes_alone(
+    optimcifar: Command, tmp_path: Path
+) -> None:
+    averages = {"trainer.callbacks.0": "optimcifar.WeightAverages", "trainer.callbacks.0.ema_decay": 0.999}
+    other = {"trainer.callbacks.0": "optimcifar.EpochEndWeightAveraging", "trainer.callbacks.0.swa_lrs": 0.05}
+    make_run(tmp_path / "a", 0, [0.1], hyperparameters=SGD | averages)
+    make_run(tmp_path / "b", 0, [0.1], hyperparameters=SGD | other)
+    make_run(tmp_path / "c", 0, [0.1], hyperparameters=SGD)
+    optimcifar("report", "a", "b", "c", "--out", "out")
+    names = [row["configuration"] for row in results(Path("out"))]
+    assert names == ["SGD-WeightAverages", "SGD-EpochEndWeightAveraging", "SGD"]
+
+
 def test_names_that_settings_do_not_tell_apart_have_the_folder(optimcifar: Command, tmp_path: Path) -> None:
     for name in ("a", "b"):  # as runs of a version that did not record hyperparameters
         make_run(tmp_path / name / "run", 0, [0.1])
