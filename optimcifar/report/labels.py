@@ -11,10 +11,13 @@ from optimcifar.spaces.values import are_equal, is_number
 
 
 def short_keys(keys: Iterable[str]) -> dict[str, str]:
-    """Return the last part of each option, such as ``lr``; the whole option where two would be alike."""
-    last = {key: key.rpartition(".")[2] for key in keys}
-    numbers = Counter(last.values())
-    return {key: name if numbers[name] == 1 else key for key, name in last.items()}
+    """Return the last parts of each option: as few as tell it from the others.
+
+    ``lr`` alone, but ``optimizer.lr`` beside ``aux.lr``.
+    """
+    endings = {key: [key.split(".", start)[-1] for start in range(key.count("."), -1, -1)] for key in keys}
+    numbers = Counter(ending for own in endings.values() for ending in own)
+    return {key: next((ending for ending in own if numbers[ending] == 1), key) for key, own in endings.items()}
 
 
 def value_text(value: Any) -> str:

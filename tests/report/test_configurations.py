@@ -60,9 +60,7 @@ def test_schedules_are_part_of_a_single_runs_name(optimcifar: Command, tmp_path:
     assert [row["configuration"] for row in results(Path("out"))] == ["SGD", "SGD-StepLR"]
 
 
-def test_callbacks_that_differ_are_part_of_the_name_by_their_classes_alone(
-    optimcifar: Command, tmp_path: Path
-) -> None:
+def test_callbacks_that_differ_are_part_of_the_name_by_their_classes_alone(optimcifar: Command, tmp_path: Path) -> None:
     averages = {"trainer.callbacks.0": "optimcifar.WeightAverages", "trainer.callbacks.0.ema_decay": 0.999}
     other = {"trainer.callbacks.0": "optimcifar.EpochEndWeightAveraging", "trainer.callbacks.0.swa_lrs": 0.05}
     make_run(tmp_path / "a", 0, [0.1], hyperparameters=SGD | averages)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from optimcifar.report.analysis import Analysis
 from optimcifar.report.cautions import cautions
+from optimcifar.report.labels import setting_text, short_keys
 from optimcifar.report.sentences import answer, circumstances, methods, signed_interval
 from optimcifar.report.tuning.edges import edges
 from optimcifar.report.tuning.expectation import is_expectable
@@ -153,8 +154,9 @@ def provenance(study: Study, name: str) -> list[str]:
     seeds = design.candidate_seeds
     own = design.spaces[name]
     return [
-        f"{name} with the setting chosen by optimcifar tune.",
-        f"Trial {trial.number} of {design.trials}, counted from 0; trial 0 is the configuration's own setting.",
+        f"{'Tuned to' if trial.number else 'Kept its own'} {setting_text(trial.setting, short_keys(trial.setting))}.",
+        f"The setting of {name} chosen by optimcifar tune: trial {trial.number} of {design.trials}, counted from 0. "
+        "Trial 0 is the configuration's own setting.",
         *(
             f"{key}: {option_text(value)}, its own value {option_text(own.trials[0][key])}"
             for key, value in trial.setting.items()

@@ -64,10 +64,10 @@ def test_points_are_in_the_order_of_their_values(tmp_path: Path) -> None:
     assert absent.scales == {MOMENTUM: None}
 
 
-def test_options_with_the_same_last_part_keep_their_whole_name(tmp_path: Path) -> None:
+def test_options_with_the_same_last_part_keep_the_part_before_it(tmp_path: Path) -> None:
     over = {"model.optimizer.gamma": "1,2", "model.lr_scheduler.gamma": "0.1,0.5"}
     make_sweep(tmp_path, over, [(1, 0.1), (2, 0.5)], lambda *_: 0.5, {"sgd": (1, 0.1)}, seeds=1)
-    assert texts(read_sweep(tmp_path).responses[0])[0] == "model.optimizer.gamma 1, model.lr_scheduler.gamma 0.1"
+    assert texts(read_sweep(tmp_path).responses[0])[0] == "optimizer.gamma 1, lr_scheduler.gamma 0.1"
 
 
 def test_means_intervals_and_the_points_among_the_best_agree_with_scipy(tmp_path: Path) -> None:

@@ -272,11 +272,12 @@ def test_cautions_count_failed_runs(study: Study, tmp_path: Path) -> None:
     assert "No trial of adam has a result: nothing was chosen." in study_cautions(nothing)
 
 
-def test_provenance_says_where_a_setting_comes_from_and_no_folder(study: Study) -> None:
+def test_provenance_says_where_a_setting_comes_from_and_no_folder(study: Study, tmp_path: Path) -> None:
     lines = provenance(study, "sgd")
     assert lines == [
-        "sgd with the setting chosen by optimcifar tune.",
-        "Trial 1 of 4, counted from 0; trial 0 is the configuration's own setting.",
+        "Tuned to lr 0.09, momentum 0.5.",
+        "The setting of sgd chosen by optimcifar tune: trial 1 of 4, counted from 0. Trial 0 is the configuration's "
+        "own setting.",
         f"{LR}: 0.09, its own value 0.01",
         f"{MOMENTUM}: 0.5, its own value null",
         f"Space (the command): {LR} 0.001..0.1:log; {MOMENTUM} 0.0..0.99:linear",
@@ -287,6 +288,8 @@ def test_provenance_says_where_a_setting_comes_from_and_no_folder(study: Study) 
         "2.15.0; lightning 2.6.6; seeds 1000 to 1002.",
     ]
     assert f"Space (own.yaml): {LR} 0.001..1.0:log" in provenance(study, "adam")
+    kept = make_study(tmp_path, {"sgd": [{1000: 0.6}, {1000: 0.5}]})
+    assert provenance(kept, "sgd")[0] == "Kept its own lr 0.01."
     assert "/home" not in "".join(provenance(study, "adam"))
 
 
