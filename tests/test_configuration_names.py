@@ -86,9 +86,12 @@ def test_list_has_a_line_for_each_that_fits_a_terminal(optimcifar: Command) -> N
     assert all(len(line) <= 80 and not line.endswith("...") for line in lines)
     spaces = lines.index("spaces:")
     assert lines[0] == "configurations:"
-    assert [line.split()[0] for line in lines[1 : spaces - 1]] == sorted(path.stem for path in CONFIGS.glob("*.yaml"))
-    assert "  adamax             Adamax: Adam scaled by the largest recent gradient." in lines
-    assert lines[spaces + 1] == "  cifar10            What to tune for each configuration on CIFAR-10."
+    names = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+    names += sorted(f"tuned/{path.stem}" for path in CONFIGS.glob("tuned/*.yaml"))
+    assert [line.split()[0] for line in lines[1 : spaces - 1]] == names
+    assert "  adamax                   Adamax: Adam scaled by the largest recent gradient." in lines
+    assert "  tuned/sgd                Tuned to lr 0.00418, momentum 0.95." in lines
+    assert lines[spaces + 1] == "  cifar10                  What to tune for each configuration on CIFAR-10."
 
 
 def test_a_long_comment_is_cut_in_the_list(package_folder: Path, optimcifar: Command) -> None:
