@@ -94,8 +94,12 @@ class FakeCluster:
         """Return the settings of a run: its configuration, and its options on top."""
         tree: dict[str, Any] = {
             "seed_everything": 0,
-            "trainer": {"max_epochs": 10, "max_steps": -1, "devices": "auto"},
-            "model": {"optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.01}}},
+            "trainer": {"max_epochs": 10, "max_steps": -1, "devices": "auto", "callbacks": None},
+            "model": {
+                "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.01}},
+                "lr_scheduler": None,
+                "lr_interval": "epoch",
+            },
             "data": {"class_path": "optimcifar.Shapes10DataModule", "init_args": {"val_size": 1000, "batch_size": 64}},
         }
         options = (option.split("=", 1) if option.startswith("--") else [option] for option in run.options)
@@ -112,11 +116,14 @@ class FakeCluster:
 
 
 def _set(node: Any, names: list[str], value: Any) -> None:
-    if isinstance(node, list):
-        node = node[-1]
+    if isinstance(node, list):  # of callbacks: the option belongs to one that has it
+        node = next(item for item in reversed(node) if names[0] in item.get("init_args", {}))
     arguments = node.get("init_args", {})
     if len(names) > 1:
         _set(arguments[names[0]] if names[0] in arguments else node.setdefault(names[0], {}), names[1:], value)
+    elif names[0].endswith("+"):
+        name = names[0].removesuffix("+")
+        node[name] = [*(node[name] or []), {"class_path": value}]
     elif "class_path" in node and names[0] not in arguments:
         raise UsageError(f"{node['class_path']} has no argument {names[0]!r}")
     else:

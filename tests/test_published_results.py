@@ -44,7 +44,7 @@ VERDICTS = {
     "better": "mejor",
     "worse": "peor",
     "baseline": "referencia",
-    "own setting kept": "se queda con los propios",
+    "own setting kept": "se conservan los originales",
 }
 
 
