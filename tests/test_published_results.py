@@ -205,6 +205,26 @@ def argument(tree: dict[str, Any], path: list[str]) -> Any:
     return tree
 
 
+@pytest.mark.parametrize("readme", [ENGLISH, SPANISH], ids=lambda path: path.name)
+def test_tables_of_sweeps_show_the_means_of_the_runs(readme: Path) -> None:
+    found = re.findall(
+        r"^\| (\w+) \| (sgd|adam|rmsprop) \| (.+: .+) \|$", readme.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert {name for name, *_ in found} == {path.name for path in RESULTS.glob("sweeps/*")}
+    for name, configuration, cells in found:
+        values: dict[str, list[float]] = defaultdict(list)
+        for row in read_rows(RESULTS / "sweeps" / name / "sweep.csv"):
+            if row["configuration"] == configuration:
+                is_over = row["status"] == "finished"  # the others count as chance
+                values[row[f"model.optimizer.{name}"]].append(float(row["val_acc"]) if is_over else 0.1)
+        means = {value: fmean(accuracies) for value, accuracies in values.items()}
+        best = max(means, key=lambda value: means[value])
+        texts = {value: f"{value}: {mean:.3f}" for value, mean in means.items()}
+        assert {cell.strip() for cell in cells.split(";")} == {
+            f"**{text}**" if value == best else text for value, text in texts.items()
+        }
+
+
 def test_files_are_small_and_pictures_can_be_drawn() -> None:
     files = [path for path in tracked_files() if path.is_relative_to(CONFIGS)]
     assert {path.suffix for path in files if path.is_relative_to(RESULTS)} == {".csv", ".md", ".svg"}
