@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from helpers import Command, make_run, read_rows
 
+from optimcifar import read_comparison
+from optimcifar.report.charts.gallery import chart_context
+
 NAN = math.nan
 
 
@@ -249,5 +252,7 @@ def test_augmented_images_are_named_beside_the_data(optimcifar: Command, without
     for folder, shown in (("version_0", "; augmentation crop_flip;"), (".", "; augmentation crop_flip and none;")):
         assert optimcifar("report", folder).status == 0
         assert shown in Path(folder, "summary.md").read_text()
+        context = chart_context(read_comparison(folder))
+        assert context.startswith(f"Shapes10 · {shown.strip('; ')} · ")
     assert optimcifar("report", "version_1").status == 0
     assert "augmentation" not in Path("version_1/summary.md").read_text()

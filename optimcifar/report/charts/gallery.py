@@ -65,7 +65,7 @@ def run_context(runs: Sequence[RunResult], seeds: str) -> str:
     versions = [summary["versions"] for summary in summaries if "versions" in summary]
     found = [
         [str(summary["dataset"]) for summary in summaries if "dataset" in summary],
-        [augmentations(runs)] if augmentations(runs) else [],
+        [f"augmentation {augmentations(runs)}"] if augmentations(runs) else [],
         [str(summary["net"]).rpartition(".")[2] for summary in summaries if "net" in summary],
         [seeds],
         [str(summary["device"]) for summary in summaries if "device" in summary],
