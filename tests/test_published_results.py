@@ -37,7 +37,7 @@ ENGLISH, SPANISH, FRONT = CONFIGS / "README.md", CONFIGS / "LEEME.md", ROOT / "R
 
 # Where the runs were made. With another processor or torch, sums are rounded in another order, and the losses of a run
 # drift apart within some steps.
-MADE_WITH = ("2.15.0", "AVX512", "AMD EPYC")
+MADE_WITH = ("2.15.0", "AVX512", "AuthenticAMD 25 17")
 
 VERDICTS = {
     "no difference shown": "sin diferencia demostrada",
@@ -235,12 +235,13 @@ def test_files_are_small_and_pictures_can_be_drawn() -> None:
 
 
 def processor() -> str:
-    """Return the processor's name where the system tells it."""
+    """Return the processor's vendor, family and model, where the system tells them."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return ""
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return " ".join(facts.get(name, "") for name in ("vendor_id", "cpu family", "model"))
 
 
 def run_again(run: dict[str, str], folder: Path) -> dict[str, Any]:
