@@ -80,6 +80,11 @@ def accuracies(name: str) -> dict[int, float]:
     return {int(run["seed"]): float(run["val_acc"]) for run in RUNS if run["configuration"] == name}
 
 
+def accuracy_or_chance(run: dict[str, str]) -> float:
+    """Return the final validation accuracy of a run; one that diverged counts as chance."""
+    return float(run["val_acc"]) if run["status"] == "finished" else 0.1
+
+
 def tuned_values(name: str) -> dict[str, str]:
     """Return the value that was chosen for every hyperparameter that was tuned."""
     chosen = next(trial for trial in TRIALS if trial["configuration"] == name and trial["is_chosen"] == "True")
@@ -133,8 +138,9 @@ def test_means_and_intervals_follow_from_the_runs(name: str) -> None:
     assert found == pytest.approx([fmean(values), low, high], abs=1e-6)
     assert int(row["seeds"]) == len(values) >= 5
     if name != "sgd":
-        pairs = {seed: (value, accuracies("sgd")[seed]) for seed, value in accuracies(name).items()}
-        assert float(row["difference"]) == pytest.approx(fmean(a - b for a, b in pairs.values()), abs=1e-6)
+        baseline = accuracies("sgd")
+        mean = fmean(value - baseline[seed] for seed, value in accuracies(name).items())
+        assert float(row["difference"]) == pytest.approx(mean, abs=1e-6)
 
 
 def test_verdicts_follow_from_the_runs() -> None:
@@ -171,8 +177,7 @@ def test_chosen_trial_has_the_highest_mean_over_the_tuning_seeds(name: str) -> N
     means: dict[str, list[float]] = defaultdict(list)
     for trial in TRIALS:
         if trial["configuration"] == name and trial["is_final"] == "False":
-            is_over = trial["status"] == "finished"  # the others count as chance
-            means[trial["trial"]].append(float(trial["val_acc"]) if is_over else 0.1)
+            means[trial["trial"]].append(accuracy_or_chance(trial))
     assert len(means) == 10
     complete = {trial: fmean(values) for trial, values in means.items() if len(values) == 3}
     chosen = {t["trial"] for t in TRIALS if t["configuration"] == name and t["is_chosen"] == "True"}
@@ -215,9 +220,8 @@ def test_tables_of_sweeps_show_the_means_of_the_runs(readme: Path) -> None:
         values: dict[str, list[float]] = defaultdict(list)
         for row in read_rows(RESULTS / "sweeps" / name / "sweep.csv"):
             if row["configuration"] == configuration:
-                is_over = row["status"] == "finished"  # the others count as chance
-                values[row[f"model.optimizer.{name}"]].append(float(row["val_acc"]) if is_over else 0.1)
-        means = {value: fmean(accuracies) for value, accuracies in values.items()}
+                values[row[f"model.optimizer.{name}"]].append(accuracy_or_chance(row))
+        means = {value: fmean(seeds) for value, seeds in values.items()}
         best = max(means, key=lambda value: means[value])
         texts = {value: f"{value}: {mean:.3f}" for value, mean in means.items()}
         assert {cell.strip() for cell in cells.split(";")} == {

@@ -95,6 +95,7 @@ def test_readme_shows_figures_of_the_catalogue() -> None:
 def test_catalogue_has_every_configuration() -> None:
     assert rows(CATALOGUE).keys() == {path.stem for path in tracked_files() if path.match("configs/*.yaml")}
     assert "JPEG copy" in CATALOGUE
+    assert "seeds 0, 1 and 2" in CATALOGUE
 
 
 def test_tables_of_optimizers_and_schedules_have_every_public_class() -> None:

@@ -95,7 +95,7 @@ def _unique_names(first: dict[str, RunResult]) -> dict[str, str]:
     for name in [name for name, number in Counter(names.values()).items() if number > 1]:
         alike = {key: first[key] for key in names if names[key] == name}
         differing = differing_hyperparameters(alike.values())
-        # Classes that differ tell more than their arguments, which differ with them.
+        # Where classes differ, so do their arguments: the classes are enough.
         chosen = [setting for setting in differing if setting.rpartition(".")[0] not in differing][:_MOST_SETTINGS]
         for key, run in alike.items():
             names[key] = "-".join([name, *_own_settings(run, chosen)])
